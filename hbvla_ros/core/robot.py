@@ -1,0 +1,230 @@
+# Copyright 2026 The hbvla_ros Authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""
+A robot described by a YAML file: a robot is data, not code.
+
+The file names cameras, the joints of each ``JointState`` topic, the actions with their limits, and
+where commands go. Everything is checked on load, so that the rest of the program can trust it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hbvla_ros.core.errors import ConfigError
+from hbvla_ros.core.units import from_unit, to_unit
+import yaml
+
+POSITION, DELTA = 'position', 'delta'
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CameraSpec:
+    """A camera: the name that the policy knows and the (relative) topic of its images."""
+
+    name: str
+    topic: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JointSpec:
+    """
+    One number that travels over ROS.
+
+    ``name`` is ours and unique in the robot, ``wire`` is the joint's name inside the message.
+    With ``closed`` and ``open`` set, the policy sees 0 (closed) .. 1 (open).
+    """
+
+    name: str
+    wire: str
+    closed: float | None = None
+    open: float | None = None
+
+    def from_wire(self, value: float) -> float:
+        """Turn a reading into the policy's unit."""
+        if self.closed is None or self.open is None:
+            return value
+        return to_unit(value, self.closed, self.open)
+
+    def to_wire(self, value: float) -> float:
+        """Turn a commanded value into the robot's unit."""
+        if self.closed is None or self.open is None:
+            return value
+        return from_unit(value, self.closed, self.open)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JointGroup:
+    """A topic and the joints that it carries, in our order."""
+
+    topic: str
+    joints: tuple[JointSpec, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionSpec:
+    """
+    One dimension of the action and what it may do.
+
+    ``kind`` is ``position`` (absolute target; a hold keeps the last one) or ``delta`` (a step per
+    control period; a hold sends zero). ``max_velocity`` is in units per second.
+    """
+
+    name: str
+    lower: float
+    upper: float
+    max_velocity: float
+    kind: str = POSITION
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RobotSpec:
+    """Everything the nodes know about one robot. Topics are relative names."""
+
+    name: str
+    description: str
+    cameras: tuple[CameraSpec, ...]
+    instruction_topic: str
+    states: tuple[JointGroup, ...]
+    actions: tuple[ActionSpec, ...]
+    outputs: tuple[JointGroup, ...]
+    base_frame: str = ''
+
+    @property
+    def state_names(self) -> tuple[str, ...]:
+        """Return the names of the state vector, in order."""
+        return tuple(joint.name for group in self.states for joint in group.joints)
+
+    @property
+    def action_names(self) -> tuple[str, ...]:
+        """Return the names of the action vector, in order."""
+        return tuple(action.name for action in self.actions)
+
+    @classmethod
+    def from_yaml(cls, path: Path) -> 'RobotSpec':
+        """
+        Read and check a robot file.
+
+        :param path: a YAML file
+        :raises ConfigError: naming the file, the entry and what is wrong with it
+        """
+        try:
+            data = yaml.safe_load(path.read_text(encoding='utf-8'))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise ConfigError(f'{path}: not a readable robot file: {error}') from error
+        try:
+            spec = _parse(data)
+            _check(spec)
+        except (ConfigError, TypeError, KeyError, AttributeError, ValueError) as error:
+            detail = f'lacks {error}' if isinstance(error, KeyError) else error
+            raise ConfigError(f'{path}: {detail}') from error
+        return spec
+
+
+def _parse(data: Mapping[str, Any]) -> RobotSpec:
+    if not isinstance(data, Mapping):
+        raise ConfigError('a robot file is a mapping with name, cameras, states, actions, outputs')
+    known = set(RobotSpec.__dataclass_fields__)
+    unknown = sorted(set(data) - known)
+    if unknown:
+        raise ConfigError(f'unknown entries {unknown}; known: {sorted(known)}')
+    return RobotSpec(
+        name=str(data['name']),
+        description=str(data.get('description', '')),
+        cameras=tuple(CameraSpec(**entry) for entry in data['cameras']),
+        instruction_topic=str(data.get('instruction_topic', 'instruction')),
+        states=tuple(_group(entry) for entry in data['states']),
+        actions=tuple(_action(entry) for entry in data['actions']),
+        outputs=tuple(_group(entry) for entry in data['outputs']),
+        base_frame=str(data.get('base_frame', '')),
+    )
+
+
+def _group(entry: Mapping[str, Any]) -> JointGroup:
+    return JointGroup(topic=entry['topic'], joints=tuple(_joint(j) for j in entry['joints']))
+
+
+def _joint(entry: str | Mapping[str, Any]) -> JointSpec:
+    if isinstance(entry, str):
+        return JointSpec(name=entry, wire=entry)
+    return JointSpec(**{'wire': entry['name'], **entry})
+
+
+def _action(entry: Mapping[str, Any]) -> ActionSpec:
+    action = ActionSpec(**entry)
+    for field in ('lower', 'upper', 'max_velocity'):
+        if not isinstance(getattr(action, field), (int, float)):
+            raise ConfigError(f'action {action.name}: {field} must be a number')
+    if not action.lower < action.upper:
+        raise ConfigError(f'action {action.name}: lower must be below upper')
+    if not action.max_velocity > 0:
+        raise ConfigError(f'action {action.name}: max_velocity must be positive')
+    if action.kind not in (POSITION, DELTA):
+        raise ConfigError(f'action {action.name}: kind is {POSITION} or {DELTA}')
+    return action
+
+
+def _check(spec: RobotSpec) -> None:
+    outputs = tuple(joint.name for group in spec.outputs for joint in group.joints)
+    for what, names in (
+        ('camera', tuple(camera.name for camera in spec.cameras)),
+        ('state', spec.state_names),
+        ('action', spec.action_names),
+        ('output joint', outputs),
+        ('topic', _topics(spec)),
+    ):
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ConfigError(f'{what} names must be unique, {twice} come twice')
+    if not spec.cameras or not spec.actions:
+        raise ConfigError('a robot needs at least one camera and one action')
+    absolute = [topic for topic in _topics(spec) if topic.startswith(('/', '~'))]
+    if absolute:
+        raise ConfigError(f'topics are relative names so that remapping works; got {absolute}')
+    if sorted(outputs) != sorted(spec.action_names):
+        raise ConfigError(
+            f'outputs must carry each action once: {sorted(set(outputs) ^ set(spec.action_names))}'
+        )
+    for group in (*spec.states, *spec.outputs):
+        for joint in group.joints:
+            if (joint.closed is None) != (joint.open is None) or (
+                joint.closed is not None and joint.closed == joint.open
+            ):
+                raise ConfigError(f'joint {joint.name}: give closed and open, and not the same')
+
+
+def _topics(spec: RobotSpec) -> tuple[str, ...]:
+    return (
+        *(camera.topic for camera in spec.cameras),
+        *(group.topic for group in spec.states),
+        *(group.topic for group in spec.outputs),
+        spec.instruction_topic,
+    )
+
+
+def find_robot(name: str, folder: Path) -> RobotSpec:
+    """
+    Load a robot by name or by path.
+
+    :param name: ``mobile_aloha`` (a file of ``folder``) or the path of a YAML file
+    :param folder: where the robot files that we ship lie
+    :raises ConfigError: if there is none; the message lists the names that exist
+    """
+    path = Path(name) if name.endswith(('.yaml', '.yml')) else folder / f'{name}.yaml'
+    if not name or not path.is_file():
+        known = ', '.join(sorted(file.stem for file in folder.glob('*.yaml')))
+        raise ConfigError(f'no robot {name!r}; known: {known}; or give the path of a YAML file')
+    return RobotSpec.from_yaml(path)

@@ -1,0 +1,57 @@
+# Copyright 2026 The hbvla_ros Authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Install hbvla_ros as an ament_python package: modules, share files and executables."""
+
+from glob import glob
+
+from setuptools import find_packages, setup
+
+NAME = 'hbvla_ros'
+SHARE = f'share/{NAME}'
+
+setup(
+    name=NAME,
+    version='0.1.0',
+    packages=find_packages(include=[NAME, f'{NAME}.*']),
+    package_data={NAME: ['py.typed']},
+    data_files=[
+        ('share/ament_index/resource_index/packages', [f'resource/{NAME}']),
+        (SHARE, ['package.xml']),
+        (f'{SHARE}/launch', sorted(glob('launch/*.launch.py'))),
+        (f'{SHARE}/config', sorted(glob('config/*.yaml') + glob('config/*.xml'))),
+        (f'{SHARE}/config/robots', sorted(glob('config/robots/*.yaml'))),
+    ],
+    python_requires='>=3.10',
+    install_requires=['setuptools'],
+    extras_require={'test': ['pytest', 'hypothesis']},
+    zip_safe=False,
+    author='The hbvla_ros Authors',
+    maintainer='The hbvla_ros Authors',
+    maintainer_email='hbvla_ros@example.com',
+    description='Run vision-language-action policies with true 1-bit weights on ROS 2 robots',
+    license='Apache-2.0',
+    entry_points={
+        'console_scripts': [
+            'policy_node = hbvla_ros.ros.policy_node:main',
+            'action_executor_node = hbvla_ros.ros.action_executor_node:main',
+            'quantize_node = hbvla_ros.ros.quantize_node:main',
+            'bag_player = hbvla_ros.ros.bag_player:main',
+            'bringup = hbvla_ros.bringup.runner:main',
+            'hbvla_quantize = hbvla_ros.cli.quantize:main',
+            'hbvla_show = hbvla_ros.cli.show:main',
+            'hbvla_replay = hbvla_ros.cli.replay:main',
+        ],
+    },
+)
