@@ -21,12 +21,12 @@ Metadata version 8 is written, the newest that Humble's rosbag2 reads.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-import struct
-from typing import Any
+from typing import Any, TypeVar
 
 from hbvla_ros.core.errors import ConfigError
 
 STORAGES = ('mcap', 'sqlite3')
+T = TypeVar('T')
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,7 +35,7 @@ class BagMessage:
     One recorded message.
 
     ``message`` is the decoded message (attributes named as in ROS), ``stamp_ns`` the time at which
-    it was recorded, ``raw`` its CDR bytes.
+    it was recorded, ``raw`` its CDR bytes. ``message`` is None where decoding was not asked for.
     """
 
     topic: str
@@ -45,31 +45,34 @@ class BagMessage:
     raw: bytes
 
 
-def read_bag(path: Path, topics: Iterable[str] | None = None) -> Iterator[BagMessage]:
+def read_bag(
+    path: Path, topics: Iterable[str] | None = None, *, decode: bool = True
+) -> Iterator[BagMessage]:
     """
     Iterate over a recording in the order of its stamps.
 
     :param path: folder of the recording
     :param topics: names to read, with or without leading slash; None reads everything
-    :raises ConfigError: if there is no readable recording at ``path``
+    :param decode: False leaves ``message`` None, for callers that pass the bytes on
+    :raises ConfigError: if there is no readable recording at ``path``, or it is damaged
     """
-    from rosbags.highlevel import AnyReader, AnyReaderError
-
     wanted = None if topics is None else {topic.strip('/') for topic in topics}
-    try:
-        with AnyReader([path], default_typestore=_typestore()) as reader:
-            chosen = [
-                connection
-                for connection in reader.connections
-                if wanted is None or connection.topic.strip('/') in wanted
-            ]
-            for connection, stamp_ns, raw in reader.messages(connections=chosen) if chosen else ():
-                message = reader.deserialize(raw, connection.msgtype)
-                yield BagMessage(
-                    connection.topic, connection.msgtype, message, stamp_ns, bytes(raw)
-                )
-    except (AnyReaderError, OSError, AssertionError, ValueError, struct.error) as error:
-        raise ConfigError(f'{path}: not a readable rosbag2 recording: {error}') from error
+    return _guard(path, _messages(path, wanted, decode=decode))
+
+
+def _messages(path: Path, wanted: set[str] | None, *, decode: bool) -> Iterator[BagMessage]:
+    from rosbags.highlevel import AnyReader
+
+    with AnyReader([path], default_typestore=_typestore()) as reader:
+        chosen = [
+            connection
+            for connection in reader.connections
+            if wanted is None or connection.topic.strip('/') in wanted
+        ]
+        for connection, stamp_ns, raw in reader.messages(connections=chosen) if chosen else ():
+            kind = connection.msgtype
+            message = reader.deserialize(raw, kind) if decode else None
+            yield BagMessage(connection.topic, kind, message, stamp_ns, bytes(raw))
 
 
 def bag_topics(path: Path) -> dict[str, str]:
@@ -78,13 +81,28 @@ def bag_topics(path: Path) -> dict[str, str]:
 
     :raises ConfigError: if there is no readable recording at ``path``
     """
-    from rosbags.highlevel import AnyReader, AnyReaderError
+    return dict(_guard(path, _connections(path)))
 
-    try:
-        with AnyReader([path], default_typestore=_typestore()) as reader:
-            return {connection.topic: connection.msgtype for connection in reader.connections}
-    except (AnyReaderError, OSError, AssertionError, ValueError) as error:
-        raise ConfigError(f'{path}: not a readable rosbag2 recording: {error}') from error
+
+def _connections(path: Path) -> Iterator[tuple[str, str]]:
+    from rosbags.highlevel import AnyReader
+
+    with AnyReader([path], default_typestore=_typestore()) as reader:
+        for connection in reader.connections:
+            yield connection.topic, connection.msgtype
+
+
+def _guard(path: Path, items: Iterator[T]) -> Iterator[T]:
+    """Pass items on; whatever a parser trips over in damaged bytes becomes a ``ConfigError``."""
+    while True:
+        try:
+            item = next(items)
+        except StopIteration:
+            return
+        except Exception as error:
+            detail = f'{type(error).__name__}: {error}'
+            raise ConfigError(f'{path}: not a readable rosbag2 recording: {detail}') from error
+        yield item
 
 
 def write_bag(path: Path, messages: Iterable[tuple[str, Any, int]], storage: str = 'mcap') -> int:

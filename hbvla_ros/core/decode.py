@@ -20,6 +20,7 @@ Nothing here imports ROS: a message is anything with the right attributes. Image
 """
 
 import io
+import struct
 from typing import Any
 
 from hbvla_ros.core.errors import ObservationError
@@ -60,8 +61,7 @@ def to_rgb(message: Any) -> NDArray[np.uint8]:
         raise ObservationError(f'image encoding {encoding!r} is not supported; {reason}')
     channels, order = _COLOURS[encoding]
     height, width, step = int(message.height), int(message.width), int(message.step)
-    if not (0 < height <= MAX_SIDE and 0 < width <= MAX_SIDE):
-        raise ObservationError(f'image size {width}x{height} is outside 1..{MAX_SIDE}')
+    _check_side(width, height)
     if step < width * channels:
         raise ObservationError(
             f'image step is {step} bytes, {width} {encoding} pixels need {width * channels}'
@@ -94,24 +94,29 @@ def compressed_to_rgb(message: Any) -> NDArray[np.uint8]:
             _check_side(width, height)
             picture: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, fastdct=True)
             return picture
-        return _decode_other(data)
-    except (ValueError, OSError) as error:
+        return _decode_png(data)
+    except (ValueError, OSError, SyntaxError) as error:  # SyntaxError: a broken chunk of a PNG
         raise ObservationError(
             f'compressed image (format {message.format!r}, {len(data)} bytes) does not decode: '
             f'{error}'
         ) from error
 
 
-def _decode_other(data: bytes) -> NDArray[np.uint8]:
+def _decode_png(data: bytes) -> NDArray[np.uint8]:
     from PIL import Image
 
-    with Image.open(io.BytesIO(data), formats=('PNG', 'WEBP', 'BMP', 'TIFF')) as image:
-        _check_side(*image.size)
+    if data[:8] != b'\x89PNG\r\n\x1a\n' or len(data) < 24:
+        raise ObservationError('neither JPEG nor PNG')
+    # Before the decoder allocates anything; the header chunk always comes first.
+    _check_side(*struct.unpack('>II', data[16:24]))
+    with Image.open(io.BytesIO(data), formats=('PNG',)) as image:
+        if image.mode.startswith(('I', 'F')):
+            raise ObservationError(f'a depth picture (mode {image.mode}); {_REASONS["16UC1"]}')
         return np.asarray(image.convert('RGB'))
 
 
 def _check_side(width: int, height: int) -> None:
-    if max(width, height) > MAX_SIDE:
+    if not (0 < height <= MAX_SIDE and 0 < width <= MAX_SIDE):
         raise ObservationError(f'image size {width}x{height} is outside 1..{MAX_SIDE}')
 
 
@@ -130,9 +135,9 @@ def joint_values(message: Any, group: JointGroup) -> NDArray[np.float32]:
         raise ObservationError(
             f'{group.topic} lacks position of {missing}; it has {sorted(positions)}'
         )
-    values = np.array(
-        [joint.from_wire(positions[joint.wire]) for joint in group.joints], dtype=np.float32
-    )
+    readings = np.array([joint.from_wire(positions[joint.wire]) for joint in group.joints])
+    with np.errstate(over='ignore'):  # a reading beyond float32 becomes infinite and is refused
+        values = readings.astype(np.float32)
     if not np.isfinite(values).all():
         bad = [
             joint.wire for joint, x in zip(group.joints, values, strict=True) if not np.isfinite(x)

@@ -140,12 +140,9 @@ class ObservationAssembler:
             for key in keys:
                 if key not in self._samples:
                     return Missing(f'no_{key.replace(" ", "_", 1)}', f'{key}: nothing received')
-                age_s = (now - self._samples[key].stamp_ns) / 1e9
-                if age_s > limit_s:
-                    return Missing(
-                        f'stale_{key.replace(" ", "_", 1)}',
-                        f'{key} is {age_s * 1e3:.0f} ms old (limit {limit_s * 1e3:.0f} ms)',
-                    )
+                problem = _age_problem(key, (now - self._samples[key].stamp_ns) / 1e9, limit_s)
+                if problem is not None:
+                    return problem
         stamps = [self._samples[key].stamp_ns for key in images]
         skew_s = (max(stamps) - min(stamps)) / 1e9
         if skew_s > self._freshness.max_sync_skew_s:
@@ -161,3 +158,17 @@ class ObservationAssembler:
             self.resets += 1
         self._samples[key] = sample
         return True
+
+
+def _age_problem(key: str, age_s: float, limit_s: float) -> Missing | None:
+    source = key.replace(' ', '_', 1)
+    if age_s > limit_s:
+        return Missing(
+            f'stale_{source}', f'{key} is {age_s * 1e3:.0f} ms old (limit {limit_s * 1e3:.0f} ms)'
+        )
+    if age_s < -limit_s:  # it would look fresh for as long as its clock is ahead
+        return Missing(
+            f'future_{source}',
+            f'{key} is {-age_s * 1e3:.0f} ms ahead of the clock; check use_sim_time, timeline',
+        )
+    return None

@@ -21,7 +21,9 @@ where commands go. Everything is checked on load, so that the rest of the progra
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+import math
 from pathlib import Path
+import re
 from typing import Any
 
 from hbvla_ros.core.errors import ConfigError
@@ -29,6 +31,7 @@ from hbvla_ros.core.units import from_unit, to_unit
 import yaml
 
 POSITION, DELTA = 'position', 'delta'
+_TOPIC = re.compile(r'[A-Za-z_]\w*(/[A-Za-z_]\w*)*', re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +116,15 @@ class RobotSpec:
         """Return the names of the action vector, in order."""
         return tuple(action.name for action in self.actions)
 
+    @property
+    def input_topics(self) -> tuple[str, ...]:
+        """Return the topics that make an observation: cameras, joint states, instruction."""
+        return (
+            *(camera.topic for camera in self.cameras),
+            *(group.topic for group in self.states),
+            self.instruction_topic,
+        )
+
     @classmethod
     def from_yaml(cls, path: Path) -> 'RobotSpec':
         """
@@ -166,8 +178,9 @@ def _joint(entry: str | Mapping[str, Any]) -> JointSpec:
 def _action(entry: Mapping[str, Any]) -> ActionSpec:
     action = ActionSpec(**entry)
     for field in ('lower', 'upper', 'max_velocity'):
-        if not isinstance(getattr(action, field), (int, float)):
-            raise ConfigError(f'action {action.name}: {field} must be a number')
+        value = getattr(action, field)
+        if not isinstance(value, (int, float)) or not math.isfinite(value):
+            raise ConfigError(f'action {action.name}: {field} must be a number, got {value!r}')
     if not action.lower < action.upper:
         raise ConfigError(f'action {action.name}: lower must be below upper')
     if not action.max_velocity > 0:
@@ -191,28 +204,34 @@ def _check(spec: RobotSpec) -> None:
             raise ConfigError(f'{what} names must be unique, {twice} come twice')
     if not spec.cameras or not spec.actions:
         raise ConfigError('a robot needs at least one camera and one action')
-    absolute = [topic for topic in _topics(spec) if topic.startswith(('/', '~'))]
-    if absolute:
-        raise ConfigError(f'topics are relative names so that remapping works; got {absolute}')
+    bad = [topic for topic in _topics(spec) if not _TOPIC.fullmatch(topic)]
+    if bad:
+        raise ConfigError(
+            f'topics are relative names of letters, digits, _ and /, for remapping; got {bad}'
+        )
     if sorted(outputs) != sorted(spec.action_names):
         raise ConfigError(
             f'outputs must carry each action once: {sorted(set(outputs) ^ set(spec.action_names))}'
         )
     for group in (*spec.states, *spec.outputs):
+        wires = [joint.wire for joint in group.joints]
+        if not wires or len(set(wires)) < len(wires):
+            raise ConfigError(f'{group.topic}: each joint comes once on the wire, got {wires}')
         for joint in group.joints:
-            if (joint.closed is None) != (joint.open is None) or (
-                joint.closed is not None and joint.closed == joint.open
-            ):
-                raise ConfigError(f'joint {joint.name}: give closed and open, and not the same')
+            _check_gripper(joint)
+
+
+def _check_gripper(joint: JointSpec) -> None:
+    ends = [end for end in (joint.closed, joint.open) if end is not None]
+    numbers = all(isinstance(end, (int, float)) and math.isfinite(end) for end in ends)
+    if ends and not (numbers and len(set(ends)) == 2):
+        raise ConfigError(
+            f'joint {joint.name}: give closed and open as two different numbers, got {ends}'
+        )
 
 
 def _topics(spec: RobotSpec) -> tuple[str, ...]:
-    return (
-        *(camera.topic for camera in spec.cameras),
-        *(group.topic for group in spec.states),
-        *(group.topic for group in spec.outputs),
-        spec.instruction_topic,
-    )
+    return (*spec.input_topics, *(group.topic for group in spec.outputs))
 
 
 def find_robot(name: str, folder: Path) -> RobotSpec:

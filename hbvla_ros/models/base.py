@@ -24,13 +24,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import torch
-from torch import nn
-
 from hbvla_ros.core.errors import ConfigError
 from hbvla_ros.core.normalization import Scaling, scaling_from
 from hbvla_ros.core.observation import Observation
 from hbvla_ros.core.registry import Registry
+import torch
+from torch import nn
 
 VISION, PROJECTOR, LANGUAGE, ACTION_HEAD = 'vision', 'projector', 'language', 'action_head'
 COMPONENTS = (VISION, PROJECTOR, LANGUAGE, ACTION_HEAD)

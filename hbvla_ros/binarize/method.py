@@ -1,0 +1,115 @@
+# Copyright 2026 The hbvla_ros Authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""
+What a binarization method is: statistics and weights of a family in, level-format weights out.
+
+A family is the set of linears that read the same input; they share permutation, transform and
+salient columns. Adding a method is one file and one line in ``METHODS``.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, Protocol
+
+from hbvla_ros.binarize.weight import BinaryWeight
+from hbvla_ros.core.errors import CalibrationError, ConfigError
+from hbvla_ros.core.registry import Registry
+import torch
+
+
+@dataclass(frozen=True, eq=False)
+class FamilyStats:
+    """
+    Second moments of the input of a family, both ``float32 [n, n]``.
+
+    ``plain`` is ``2/N sum x x^T``; ``corrected`` weighs each token by its importance S_t.
+    """
+
+    plain: torch.Tensor
+    corrected: torch.Tensor
+
+
+class Method(Protocol):
+    """One way to binarize a family."""
+
+    config_type: type
+
+    def quantize(
+        self, weights: Sequence[torch.Tensor], stats: FamilyStats, config: Any
+    ) -> list[BinaryWeight]:
+        """
+        Quantize the linears of one family.
+
+        :param weights: ``[out_i, n]`` each, float32
+        :param stats: statistics of their common input
+        :param config: an instance of ``config_type``
+        """
+
+
+METHODS: Registry[Method] = Registry(
+    'method',
+    {
+        'rtn': 'hbvla_ros.binarize.methods.rtn:RTN',
+        'hbvla': 'hbvla_ros.binarize.methods.hbvla:HBVLA',
+    },
+)
+
+
+def make_config(method: Method, settings: dict[str, Any]) -> Any:
+    """
+    Build a method's configuration from plain values.
+
+    :raises ConfigError: for an unknown setting; the message lists the known ones
+    """
+    assert is_dataclass(method.config_type)
+    known = [field.name for field in fields(method.config_type)]
+    unknown = sorted(set(settings) - set(known))
+    if unknown:
+        raise ConfigError(f'unknown method settings {unknown}; known: {known}')
+    return method.config_type(**settings)
+
+
+def damped(hessian: torch.Tensor, dampening: float) -> tuple[torch.Tensor, float]:
+    """
+    Add a share of the mean diagonal to the diagonal.
+
+    :param hessian: ``[n, n]``
+    :param dampening: share of the mean diagonal, for example 0.01
+    :return: the damped matrix in float64 and the value that was added
+    :raises CalibrationError: if the input was zero or not finite throughout
+    """
+    added = dampening * float(hessian.diagonal().double().mean())
+    if not 0 < added < float('inf'):
+        raise CalibrationError(
+            f'the calibration activations have mean square {added / dampening / 2:g}; '
+            'expected finite values that are not all zero'
+        )
+    eye = torch.eye(len(hessian), dtype=torch.float64, device=hessian.device)
+    return hessian.double() + added * eye, added
+
+
+def output_error(weight: torch.Tensor, quantized: torch.Tensor, hessian: torch.Tensor) -> float:
+    """
+    Relative output error ``tr(R H R^T) / tr(W H W^T)`` under the undamped Hessian.
+
+    :param weight: ``[out, n]``
+    :param quantized: ``[out, n]``
+    :param hessian: ``[n, n]``
+    :return: 0 for a perfect code, 1 for all zeros
+    """
+    h = hessian.double()
+    residual, w = (weight - quantized).double(), weight.double()
+    energy = float(((w @ h) * w).sum())
+    return float(((residual @ h) * residual).sum()) / energy if energy > 0 else 0.0

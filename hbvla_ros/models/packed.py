@@ -1,0 +1,87 @@
+# Copyright 2026 The hbvla_ros Authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Build a runnable model from a packed artifact."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from hbvla_ros.artifact.manifest import Manifest
+from hbvla_ros.artifact.store import Artifact, load_artifact
+from hbvla_ros.core.errors import ArtifactError, ConfigError
+from hbvla_ros.kernels.packing import unpack
+from hbvla_ros.models.base import MODELS, PolicyFacts, VlaModel
+from hbvla_ros.models.surgery import insert_packed
+import torch
+
+PACKED, DEQUANT = 'packed', 'dequant'
+BACKENDS = (PACKED, DEQUANT)
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedModel:
+    """A model ready to run and the manifest of the artifact it came from."""
+
+    model: VlaModel
+    manifest: Manifest
+
+
+def load_packed(path: Path, *, backend: str = PACKED) -> LoadedModel:
+    """
+    Load and verify an artifact and build its model on the CPU.
+
+    :param path: the artifact folder
+    :param backend: ``packed`` keeps the weights packed, ``dequant`` restores dense ones from them
+    :raises ArtifactError: if the artifact is damaged or does not fit its own architecture
+    :raises ConfigError: for an unknown backend
+    """
+    artifact = load_artifact(path)
+    return LoadedModel(build_packed(artifact, backend=backend), artifact.manifest)
+
+
+def build_packed(artifact: Artifact, *, backend: str = PACKED) -> VlaModel:
+    """
+    Build the model of an artifact in memory; raises like :func:`load_packed`.
+
+    :param artifact: verified contents
+    :param backend: ``packed`` or ``dequant``
+    """
+    if backend not in BACKENDS:
+        raise ConfigError(f'unknown backend {backend!r}; known: {", ".join(BACKENDS)}')
+    manifest = artifact.manifest
+    facts = PolicyFacts.from_json(manifest.facts)
+    model = MODELS[manifest.model].skeleton(manifest.architecture, facts, artifact.files)
+    state = dict(artifact.kept)
+    if backend == PACKED:
+        insert_packed(model, artifact.layers)
+    else:
+        state |= {
+            f'{name}.weight': unpack(packed).dequantize()
+            for name, packed in artifact.layers.items()
+        }
+    try:
+        model.load_state_dict(state, strict=True, assign=True)
+    except RuntimeError as error:
+        raise ArtifactError(f'the weights do not fit the architecture: {error}') from error
+    model.requires_grad_(requires_grad=False)
+    return model.eval()
+
+
+def compact(tensor: torch.Tensor) -> torch.Tensor:
+    """Return the tensor in bfloat16 if that loses nothing, else in float32."""
+    if not tensor.is_floating_point():
+        return tensor
+    half = tensor.to(torch.bfloat16)
+    wide = tensor.to(torch.float32)
+    return half if torch.equal(half.to(torch.float32), wide) else wide

@@ -1,0 +1,126 @@
+# Copyright 2026 The hbvla_ros Authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""
+Run a packed policy: observation in, chunk of actions out.
+
+The same object serves the live node, the replay of a bag and the tests. It holds the network and
+the statistics, and knows neither topics nor clocks.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from hbvla_ros.artifact.manifest import Manifest
+from hbvla_ros.artifact.store import MANIFEST, WEIGHTS
+from hbvla_ros.core.action import ActionChunk
+from hbvla_ros.core.errors import ConfigError
+from hbvla_ros.core.observation import Observation
+from hbvla_ros.kernels.dispatch import kernel_names
+from hbvla_ros.models.base import PolicyFacts, VlaModel
+from hbvla_ros.models.packed import load_packed, PACKED
+import torch
+
+DTYPES = {'float32': torch.float32, 'bfloat16': torch.bfloat16}
+
+
+class Policy:
+    """A loaded policy."""
+
+    def __init__(self, model: VlaModel, summary: dict[str, Any] | None = None) -> None:
+        """
+        Wrap a model that is on its device and in its dtype.
+
+        :param model: with weights
+        :param summary: plain facts for status reports
+        """
+        self._model = model
+        self._action = model.facts.scaling('action')
+        self.summary: dict[str, Any] = dict(summary or {})
+
+    @property
+    def facts(self) -> PolicyFacts:
+        """Return the facts of the checkpoint: chunk size, dimensions, period."""
+        return self._model.facts
+
+    @torch.inference_mode()
+    def infer(self, observation: Observation) -> ActionChunk:
+        """
+        Predict the next chunk.
+
+        :param observation: images, state and instruction
+        :return: actions in the units of the robot file, stamped with the observation's time
+        :raises ObservationError: if the observation does not fit the model
+        :raises ActionError: if the network's output is not finite
+        """
+        normalized = self._model(self._model.prepare(observation))[0]
+        return ActionChunk(
+            actions=self._action.unnormalize(normalized.double().cpu().numpy()),
+            stamp_ns=observation.stamp_ns,
+            period_s=self.facts.period_s,
+        )
+
+
+def load_policy(
+    path: Path,
+    *,
+    backend: str = PACKED,
+    device: str = 'cpu',
+    dtype: str = 'auto',
+    num_threads: int = 0,
+) -> Policy:
+    """
+    Load an artifact for inference.
+
+    :param path: the artifact folder
+    :param backend: ``packed`` or ``dequant``
+    :param device: a torch device name
+    :param dtype: ``float32``, ``bfloat16`` or ``auto`` (bfloat16 on a GPU, float32 on a CPU)
+    :param num_threads: threads of torch, 0 leaves its default
+    :raises ArtifactError: if the artifact is damaged
+    :raises ConfigError: for an unknown backend, device or dtype
+    """
+    if num_threads:
+        torch.set_num_threads(num_threads)
+    where = _device(device)
+    if dtype == 'auto':
+        dtype = 'float32' if where.type == 'cpu' else 'bfloat16'
+    if dtype not in DTYPES:
+        raise ConfigError(f'unknown dtype {dtype!r}; known: auto, {", ".join(DTYPES)}')
+    loaded = load_packed(path, backend=backend)
+    model = loaded.model.to(device=where, dtype=DTYPES[dtype])
+    summary = _summary(path, loaded.manifest) | {'backend': backend, 'dtype': dtype}
+    if backend == PACKED:
+        summary['kernel'] = kernel_names()[0]
+    return Policy(model, summary)
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ConfigError(f'unknown device {name!r}: {error}') from error
+    if device.type == 'cuda' and not torch.cuda.is_available():
+        raise ConfigError(f'device {name} was asked for, but torch sees no GPU; use device: cpu')
+    return device
+
+
+def _summary(path: Path, manifest: Manifest) -> dict[str, Any]:
+    names = (MANIFEST, WEIGHTS, *manifest.files)
+    return {
+        'method': manifest.job['method'],
+        'bits_sign': manifest.totals['bits_sign'],
+        'bits_stored': manifest.totals['bits_stored'],
+        'artifact_bytes': sum((path / name).stat().st_size for name in names),
+    }

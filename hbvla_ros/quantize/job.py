@@ -1,0 +1,78 @@
+# Copyright 2026 The hbvla_ros Authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""One quantization job as plain values: the same for YAML, command line and ROS parameters."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from hbvla_ros.core.errors import ConfigError
+import yaml
+
+DEFAULT_COMPONENTS = ('vision', 'projector', 'language')
+
+
+def _setting(default: Any, description: str, **extra: Any) -> Any:
+    return field(default=default, metadata={'description': description, **extra})
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuantizeJob:
+    """
+    What to quantize, how, and where to put it.
+
+    :raises ConfigError: for a value out of range
+    """
+
+    checkpoint: str = _setting('', 'folder of the full-precision checkpoint (published layout)')
+    output: str = _setting('', 'folder of the artifact to write; it must not exist')
+    preset: str = _setting('aloha', 'shape of actions and observations: libero, aloha or bridge')
+    unnorm_key: str = _setting('', 'statistics to use; may stay empty if the file has one entry')
+    method: str = _setting('hbvla', 'binarization method: hbvla or rtn')
+    settings: tuple[str, ...] = _setting((), 'settings of the method, each as name=value')
+    robot: str = _setting('mobile_aloha', 'robot file (name or path) that the samples come from')
+    calibration: str = _setting('synthetic', 'rosbag2 folder with observations, or synthetic')
+    num_samples: int = _setting(16, 'observations used for calibration', range=(1, 100_000))
+    probe_draws: int = _setting(2, 'random projections of the action probe', range=(1, 64))
+    seed: int = _setting(0, 'seed of samples and probe', range=(0, 2**31 - 1))
+    components: tuple[str, ...] = _setting(
+        DEFAULT_COMPONENTS, 'parts to quantize: vision, projector, language, action_head'
+    )
+    protect: tuple[str, ...] = _setting((), 'glob patterns of layers to leave in 16 bit')
+    num_threads: int = _setting(0, 'threads of torch, 0 leaves its default', range=(0, 1024))
+
+    def __post_init__(self) -> None:
+        for name, entry in self.__dataclass_fields__.items():
+            value = getattr(self, name)
+            low, high = entry.metadata.get('range', (None, None))
+            if low is not None and (isinstance(value, bool) or not isinstance(value, int)):
+                raise ConfigError(f'{name} must be an integer, got {value!r}')
+            if low is not None and not low <= value <= high:
+                raise ConfigError(f'{name} must be in {low}..{high}, got {value}')
+        for name in ('checkpoint', 'output'):
+            if not getattr(self, name):
+                raise ConfigError(f'{name} is needed: give the path of a folder')
+        self.method_settings()
+
+    def method_settings(self) -> dict[str, Any]:
+        """
+        Return ``settings`` as values (read as YAML: numbers, true, false, text).
+
+        :raises ConfigError: for an entry without ``=``
+        """
+        wrong = [entry for entry in self.settings if '=' not in entry]
+        if wrong:
+            raise ConfigError(f'settings are written name=value, got {wrong}')
+        pairs = (entry.split('=', 1) for entry in self.settings)
+        return {name.strip(): yaml.safe_load(value) for name, value in pairs}
