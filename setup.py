@@ -29,7 +29,7 @@ setup(
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{NAME}']),
         (SHARE, ['package.xml']),
-        (f'{SHARE}/launch', sorted(glob('launch/*.launch.py'))),
+        (f'{SHARE}/launch', sorted(glob('launch/*.py'))),
         (f'{SHARE}/config', sorted(glob('config/*.yaml') + glob('config/*.xml'))),
         (f'{SHARE}/config/robots', sorted(glob('config/robots/*.yaml'))),
     ],

@@ -42,10 +42,15 @@ class GroupCodes:
     def values(self) -> torch.Tensor:
         """Return the coded weights ``[rows, width]``."""
         groups = [
-            candidates(levels).gather(1, self.choice[:, g * GROUP : (g + 1) * GROUP])
+            candidates(levels).gather(1, self.choice[:, columns_of(g)])
             for g, levels in enumerate(self.levels)
         ]
         return torch.cat(groups, dim=1)
+
+
+def columns_of(group: int) -> slice:
+    """Return the columns of a group."""
+    return slice(group * GROUP, (group + 1) * GROUP)
 
 
 def inverse_factor(hessian: torch.Tensor) -> torch.Tensor:
@@ -84,7 +89,8 @@ def code_with_feedback(
             index = nearest(rest[:, j], values)
             choice[:, j] = index
             e = (rest[:, j] - values.gather(1, index[:, None])[:, 0]) / factor[j, j]
-            rest[:, j + 1 : b] -= e[:, None] * factor[j, j + 1 : b]
+            later = slice(j + 1, b)
+            rest[:, later] -= e[:, None] * factor[j, later]
             error[:, j - a] = e
         rest[:, b:] -= error @ factor[a:b, b:]
     return GroupCodes(levels, choice)

@@ -114,15 +114,12 @@ class ColumnLayout:
         :return: ``[..., in_features]``; what fell on padding is dropped, activations are 0 there
         """
         plain, salient = self.split(rows)
-        columns = torch.cat(
-            [
-                inverse_transform(plain, self.transform)[
-                    ..., : self.in_features - self.num_salient
-                ],
-                inverse_transform(salient, self.salient_transform)[..., : self.num_salient],
-            ],
-            dim=-1,
-        )
+        parts = [
+            inverse_transform(plain, self.transform),
+            inverse_transform(salient, self.salient_transform),
+        ]
+        counts = [self.in_features - self.num_salient, self.num_salient]
+        columns = torch.cat([p.narrow(-1, 0, n) for p, n in zip(parts, counts, strict=True)], -1)
         if self.permutation is None:
             return columns
         result = torch.empty_like(columns)
@@ -145,11 +142,11 @@ class ColumnLayout:
 
     def to_virtual(self, x: torch.Tensor) -> torch.Tensor:
         """Repeat the salient part: ``[..., width]`` to ``[..., virtual_width]``."""
-        return torch.cat([x, x[..., self.plain_width :]], dim=-1) if self.num_salient else x
+        return torch.cat([x, self.split(x)[1]], dim=-1) if self.num_salient else x
 
     def split(self, x: torch.Tensor) -> Sequence[torch.Tensor]:
         """Cut ``[..., width]`` into the non-salient and the salient part."""
-        return x[..., : self.plain_width], x[..., self.plain_width :]
+        return torch.tensor_split(x, [self.plain_width], dim=-1)
 
     def _transform(self, x: torch.Tensor) -> torch.Tensor:
         plain, salient = self.split(x)

@@ -19,17 +19,17 @@ A table entry is a string ``'package.module:ATTRIBUTE'``, so listing what exists
 torch or transformers, and adding a method, a model or a kernel is one file and one line.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from importlib import import_module
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 from hbvla_ros.core.errors import ConfigError
 
 T = TypeVar('T')
 
 
-class Registry(Generic[T]):
+class Registry(Mapping[str, T]):
     """A read-only table of named, lazily imported objects."""
 
     def __init__(self, kind: str, entries: dict[str, str]) -> None:
@@ -44,6 +44,9 @@ class Registry(Generic[T]):
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
 
     def __getitem__(self, name: str) -> T:
         """

@@ -54,7 +54,7 @@ class JointSpec:
     name: str
     wire: str
     closed: float | None = None
-    open: float | None = None
+    open: float | None = None  # noqa: A003 - the robot file's own word
 
     def from_wire(self, value: float) -> float:
         """Turn a reading into the policy's unit."""

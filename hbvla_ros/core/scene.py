@@ -95,7 +95,8 @@ class _View:
         image = self._background.copy()
         room = np.array(image.shape[:2]) - self._side
         top, left = np.rint((np.tanh(self._place @ sine) + 1) / 2 * room).astype(int)
-        image[top : top + self._side, left : left + self._side] = self._colour
+        rows, columns = (slice(start, start + self._side) for start in (top, left))
+        image[rows, columns] = self._colour
         return image
 
 

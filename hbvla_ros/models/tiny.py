@@ -27,13 +27,11 @@ from pathlib import Path
 from typing import Any
 from zlib import crc32
 
-from hbvla_ros.models.base import PolicyFacts
 from hbvla_ros.models.openvla_oft.config import find_preset, OftConfig, OftPreset
 from hbvla_ros.models.openvla_oft.model import OpenVlaOft, TOKENIZER
 from hbvla_ros.models.openvla_oft.published import read_config, unused_tensors
 from hbvla_ros.models.tiny_tokenizer import train_tokenizer
 import numpy as np
-from numpy.typing import NDArray
 from safetensors.torch import save_file
 import torch
 
@@ -82,8 +80,14 @@ _RANGES = {
     'libero': ('libero_10_no_noops', _DELTAS, _POSE + _FINGERS),
     'bridge': ('bridge_orig', _DELTAS, (*_POSE, (0.0, 1.0))),
 }
+_COMPONENT_DTYPES = {'action_head': torch.bfloat16, 'proprio_projector': torch.float32}
 _OUTLIER_COLUMNS = 3
 _OUTLIER_FACTOR = 4.0
+_GAINS = {
+    'projector.fc': 1.5,  # pictures count
+    'embed_tokens': 3.0,  # words count
+    'action_head.model.fc2': 0.25,  # actions stay in range
+}
 
 
 def write_tiny_checkpoint(folder: Path, *, preset: str = 'aloha', seed: int = 0) -> Path:
@@ -145,17 +149,7 @@ def _mask(preset: OftPreset) -> list[bool]:
 def _shapes(
     config: OftConfig, preset: OftPreset, statistics: Mapping[str, Any], tokenizer: bytes
 ) -> dict[str, tuple[int, ...]]:
-    facts = PolicyFacts(
-        preset=preset.name,
-        chunk_size=preset.chunk_size,
-        action_dim=preset.action_dim,
-        proprio_dim=preset.proprio_dim,
-        num_images=preset.num_images,
-        period_s=preset.period_s,
-        normalization=preset.normalization,
-        unnorm_key='tiny',
-        norm_stats=statistics,
-    )
+    facts = preset.facts(preset.chunk_size, 'tiny', statistics)
     model = OpenVlaOft.skeleton(config.to_json(), facts, {TOKENIZER: tokenizer})
     used = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     return used | unused_tensors(config)
@@ -165,24 +159,32 @@ def _values(name: str, shape: tuple[int, ...], seed: int) -> torch.Tensor:
     """Draw one tensor; its own generator makes it independent of the others."""
     draw = np.random.default_rng([seed, crc32(name.encode())])
     noise = draw.standard_normal(shape)
-    if name.endswith(('norm.weight', 'norm1.weight', 'norm2.weight', 'scale_factor')):
-        return _tensor(1 + 0.1 * noise)
-    return _tensor(noise / np.sqrt(np.prod(shape[1:])))
-
-
-def _tensor(values: NDArray[np.float64]) -> torch.Tensor:
+    if name.endswith('.bias'):
+        values = 0.02 * noise
+    elif len(shape) == 1:
+        values = 1 + 0.1 * noise
+    elif len(shape) == 3:
+        values = 0.2 * noise
+    else:
+        values = noise * _gain(name) / np.sqrt(np.prod(shape[1:]))
+    if len(shape) == 2 and 'embed_tokens' not in name:
+        values[:, draw.choice(shape[1], _OUTLIER_COLUMNS, replace=False)] *= _OUTLIER_FACTOR
     return torch.from_numpy(values.astype(np.float32))
+
+
+def _gain(name: str) -> float:
+    return next((gain for part, gain in _GAINS.items() if part in name), 1.0)
 
 
 def _write_weights(folder: Path, tensors: Mapping[str, torch.Tensor]) -> None:
     big = dict(tensors)
-    for component, dtype in (('action_head', torch.bfloat16), ('proprio_projector', torch.float32)):
+    for component, dtype in _COMPONENT_DTYPES.items():
         prefix = f'{component}.'
         names = sorted(name for name in tensors if name.startswith(prefix))
         state = {f'module.{n.removeprefix(prefix)}': big.pop(n).to(dtype) for n in names}
         torch.save(state, folder / f'{component}--1_checkpoint.pt')
     names = sorted(big)
-    weight_map = {}
+    weight_map: dict[str, str] = {}
     for number in range(SHARDS):
         file = f'model-{number + 1:05d}-of-{SHARDS:05d}.safetensors'
         part = names[number * len(names) // SHARDS : (number + 1) * len(names) // SHARDS]

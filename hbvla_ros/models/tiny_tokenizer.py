@@ -19,16 +19,25 @@ It has the properties that policies rely on: ``<s>`` first, bytes for what it do
 the lone space as its own token. It is for tests and demonstrations, not for a published policy.
 """
 
+from itertools import product
 import json
 
-from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, Tokenizer, trainers
+from tokenizers import (
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    Tokenizer,
+    trainers,
+)
 
 _SPECIAL = ('<unk>', '<s>', '</s>')
 _PAD = '<PAD>'
 _SPACE = '▁'
 _VERBS = ('pick up', 'put', 'lift', 'push', 'open', 'close', 'fold', 'scoop', 'place', 'touch')
 _THINGS = ('the red cube', 'the green pepper', 'the black bowl', 'the drawer', 'the white plate')
-_PLACES = ('into the pot', 'on the table', 'with the left arm', 'with the right arm', 'to the left')
+_PLACES = ('into the pot', 'on the table', 'with the left arm', 'with the right arm', 'there')
 
 
 def train_tokenizer(vocab_size: int) -> bytes:
@@ -38,9 +47,7 @@ def train_tokenizer(vocab_size: int) -> bytes:
     :param vocab_size: rows of the embedding table, more than 300; the tokens stay below
     :return: contents of ``tokenizer.json``; the same bytes every time
     """
-    tokenizer = Tokenizer(
-        models.BPE(unk_token='<unk>', fuse_unk=True, byte_fallback=True)  # noqa: S106
-    )
+    tokenizer = Tokenizer(models.BPE(unk_token='<unk>', fuse_unk=True, byte_fallback=True))
     tokenizer.normalizer = normalizers.Sequence(
         [normalizers.Prepend(_SPACE), normalizers.Replace(' ', _SPACE)]
     )
@@ -55,7 +62,7 @@ def train_tokenizer(vocab_size: int) -> bytes:
 
 
 def _sentences() -> list[str]:
-    tasks = [f'{verb} {thing} {place}' for verb in _VERBS for thing in _THINGS for place in _PLACES]
+    tasks = (' '.join(words) for words in product(_VERBS, _THINGS, _PLACES))
     return [f'In: What action should the robot take to {task}? Out:' for task in tasks]
 
 

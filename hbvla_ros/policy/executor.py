@@ -26,7 +26,7 @@ was received is forgotten and nothing is sent: where the robot is then, nobody k
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
@@ -59,11 +59,11 @@ class ExecutorConfig:
     """How often commands are given and how old their inputs may be."""
 
     control_period_s: float = 0.02
+    max_chunk_age_s: float = 2.0
     max_state_age_s: float = 0.5
-    chunks: ChunkConfig = field(default_factory=ChunkConfig)
 
     def __post_init__(self) -> None:
-        for name in ('control_period_s', 'max_state_age_s'):
+        for name in self.__slots__:
             if not getattr(self, name) > 0:
                 raise ConfigError(f'{name} must be positive, got {getattr(self, name)}')
 
@@ -117,7 +117,8 @@ class Executor:
         self._measured: NDArray[np.bool_] = np.array(
             [a.kind == POSITION and a.name in robot.state_names for a in robot.actions]
         )
-        self._buffer = ChunkBuffer(robot.action_names, config.chunks)
+        self._chunk_config = ChunkConfig(max_chunk_age_s=config.max_chunk_age_s)
+        self._buffer = ChunkBuffer(robot.action_names, self._chunk_config)
         self._absent = Hold.NO_CHUNK  # the hold to report while there is no chunk
         self._motion = _Motion(len(self._names))
         self._estop_reason = ''
@@ -232,7 +233,7 @@ class Executor:
         chunk = self._buffer.chunk
         if chunk is None:
             return self._absent, 'waiting for a chunk'
-        if isinstance(row_due(chunk, now_ns, self._config.chunks), Lapse):
+        if isinstance(row_due(chunk, now_ns, self._chunk_config), Lapse):
             age_ms = (now_ns - chunk.stamp_ns) / 1e6
             return Hold.STALE_CHUNK, f'the last chunk is over, it was observed {age_ms:.0f} ms ago'
         return None
@@ -261,7 +262,7 @@ class Executor:
     def _move(self, now_ns: int) -> Command | None:
         chunk, motion = self._buffer.chunk, self._motion
         assert chunk is not None
-        row = row_due(chunk, now_ns, self._config.chunks)
+        row = row_due(chunk, now_ns, self._chunk_config)
         assert isinstance(row, int)
         if not self._limits.is_position.all() and not self._is_new_row(chunk, row, now_ns):
             return None

@@ -196,7 +196,7 @@ def _quantize_family(
 ) -> None:
     started = job.clock()
     linears = [find_linear(job.model, name) for name in names]
-    weights = [linear.weight.detach().float().cpu() for linear in linears]
+    weights = [linear.weight.detach().to('cpu', torch.float32, copy=True) for linear in linears]
     stats = FamilyStats(moments.plain(), moments.corrected())
     coded = job.method.quantize(weights, stats, job.config)
     seconds = job.clock() - started

@@ -103,9 +103,10 @@ def _descriptor(setting: Setting) -> ParameterDescriptor:
     if setting.choices:
         descriptor.additional_constraints = f'one of: {", ".join(setting.choices)}'
     if setting.limits and setting.kind is int:
-        low, high = (int(limit) for limit in setting.limits)
+        low, high = map(int, setting.limits)
         descriptor.integer_range = [IntegerRange(from_value=low, to_value=high, step=1)]
     elif setting.limits:
-        low, high = (float(limit) for limit in setting.limits)
-        descriptor.floating_point_range = [FloatingPointRange(from_value=low, to_value=high)]
+        lowest, highest = map(float, setting.limits)
+        limits = FloatingPointRange(from_value=lowest, to_value=highest)
+        descriptor.floating_point_range = [limits]
     return descriptor

@@ -102,13 +102,28 @@ def _setting(
     *,
     limits: tuple[float, float] | None = None,
     choices: tuple[str, ...] | None = None,
+    read_only: bool = False,
 ) -> Any:
-    metadata = {'description': description, 'range': limits, 'choices': choices}
+    metadata = {
+        'description': description,
+        'range': limits,
+        'choices': choices,
+        'read_only': read_only,
+    }
     return field(default=default, metadata=metadata)
 
 
+def _report_period() -> Any:
+    # Reports begin before configure reads the other parameters.
+    return _setting(
+        1.0,
+        'time between two reports on ~/status and /diagnostics',
+        limits=(0.01, 60.0),
+        read_only=True,
+    )
+
+
 _ROBOT = 'robot file: a name under config/robots, or the path of a YAML file'
-_DIAGNOSTICS = 'time between two reports on ~/status and /diagnostics'
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,8 +180,10 @@ class PolicyParameters:
     warmup_runs: int = _setting(
         1, 'predictions from black images before activation ends', limits=(0, 100)
     )
-    num_threads: int = _setting(0, 'CPU threads of the policy; 0 is all cores', limits=(0, 1024))
-    diagnostics_period_s: float = _setting(1.0, _DIAGNOSTICS, limits=(0.01, 60.0))
+    num_threads: int = _setting(
+        0, 'CPU threads of the policy; 0 leaves the default of torch', limits=(0, 1024)
+    )
+    diagnostics_period_s: float = _report_period()
 
     def __post_init__(self) -> None:
         check(self)
@@ -197,10 +214,13 @@ class ExecutorParameters:
         0.5, 'the robot holds when its joint state is older than this', limits=(0.01, 60.0)
     )
     enable_on_start: bool = _setting(
-        False, 'allow motion at activation; otherwise the service ~/enable does'
+        default=False,
+        description='allow motion at activation; otherwise the service ~/enable does',
     )
-    dry_run: bool = _setting(False, 'compute and report, but publish no command')
-    diagnostics_period_s: float = _setting(1.0, _DIAGNOSTICS, limits=(0.01, 60.0))
+    dry_run: bool = _setting(
+        default=False, description='compute and report, but publish no command'
+    )
+    diagnostics_period_s: float = _report_period()
 
     def __post_init__(self) -> None:
         check(self)

@@ -142,14 +142,14 @@ def _round(
     levels, row_scale = round_levels(torch.stack(virtual, dim=1), layout)
     real = levels.float() * segment_scales(layout, row_scale)[..., None]
     width = layout.width // GROUP
-    rounded = [real[:, g : g + 1] for g in range(plain)] + [
+    rounded = [real[:, [g]] for g in range(plain)] + [
         torch.stack([real[:, g], real[:, g - plain + width]], dim=1) for g in range(plain, width)
     ]
     return GroupCodes(rounded, codes.choice), levels, row_scale
 
 
 def _virtual_signs(choice: torch.Tensor, layout: ColumnLayout) -> torch.Tensor:
-    return torch.cat([(choice & 1) > 0, (choice[:, layout.plain_width :] & 2) > 0], dim=1)
+    return torch.cat([(choice & 1) > 0, (layout.split(choice)[1] & 2) > 0], dim=1)
 
 
 def _pays(

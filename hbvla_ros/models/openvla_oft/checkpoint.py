@@ -67,7 +67,8 @@ def load_checkpoint(
     :param unnorm_key: data set whose statistics count; may be empty if there is only one
     :param chunk_size: steps per prediction; 0 for what the checkpoint says, else the preset
     :param dtype: type of all weights; float32 doubles the memory
-    :return: the network in evaluation mode; weights may stay mapped from the files
+    :return: the network in evaluation mode; weights may stay mapped from the files, which must
+        therefore not be overwritten while it lives
     :raises CheckpointError: if a file is missing, damaged or of another network
     :raises ConfigError: for an unknown preset or data set
     """
@@ -141,17 +142,7 @@ def _facts(path: Path, preset: OftPreset, chunk_size: int, unnorm_key: str) -> P
     wanted = {'action': preset.action_dim, 'proprio': preset.proprio_dim}
     if not isinstance(entry, dict) or not all(isinstance(entry.get(b), dict) for b in wanted):
         raise CheckpointError(f'{path}: {key} must hold the tables {" and ".join(wanted)}')
-    facts = PolicyFacts(
-        preset=preset.name,
-        chunk_size=chunk_size,
-        action_dim=preset.action_dim,
-        proprio_dim=preset.proprio_dim,
-        num_images=preset.num_images,
-        period_s=preset.period_s,
-        normalization=preset.normalization,
-        unnorm_key=key,
-        norm_stats={block: entry[block] for block in wanted},
-    )
+    facts = preset.facts(chunk_size, key, {block: entry[block] for block in wanted})
     for block, dim in wanted.items():
         found = facts.scaling(block).low.size
         if found != dim:

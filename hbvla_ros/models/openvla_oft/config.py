@@ -26,6 +26,7 @@ from typing import Any, TypeVar
 
 from hbvla_ros.core.errors import CheckpointError, ConfigError
 from hbvla_ros.core.normalization import BOUNDS, BOUNDS_Q99
+from hbvla_ros.models.base import PolicyFacts
 from hbvla_ros.models.vit import VitConfig
 
 T = TypeVar('T')
@@ -51,6 +52,29 @@ class OftPreset:
     normalization: str
     period_s: float
     client_resize: int = 0
+
+    def facts(
+        self, chunk_size: int, unnorm_key: str, norm_stats: Mapping[str, Mapping[str, Any]]
+    ) -> PolicyFacts:
+        """
+        Join the preset with what differs between its checkpoints.
+
+        :param chunk_size: steps per prediction
+        :param unnorm_key: name of the data set
+        :param norm_stats: its blocks ``action`` and ``proprio``
+        :raises ConfigError: for a chunk size below 1
+        """
+        return PolicyFacts(
+            preset=self.name,
+            chunk_size=chunk_size,
+            action_dim=self.action_dim,
+            proprio_dim=self.proprio_dim,
+            num_images=self.num_images,
+            period_s=self.period_s,
+            normalization=self.normalization,
+            unnorm_key=unnorm_key,
+            norm_stats=norm_stats,
+        )
 
 
 # Source: moojink/openvla-oft prismatic/vla/constants.py; periods: 20 Hz, 25 Hz, 5 Hz data.

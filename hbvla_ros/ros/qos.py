@@ -1,0 +1,89 @@
+# Copyright 2026 The hbvla_ros Authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""
+Named quality-of-service profiles, each with its reason.
+
+No subscription asks for a deadline or a liveliness lease: drivers offer neither, and a
+subscription that asks for more than the publisher offers receives nothing at all.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from rclpy.node import Node
+from rclpy.qos import (
+    DurabilityPolicy,
+    qos_policy_name_from_kind,
+    QoSProfile,
+    ReliabilityPolicy,
+)
+
+try:
+    from rclpy.event_handler import SubscriptionEventCallbacks
+except ImportError:  # Humble
+    from rclpy.qos_event import SubscriptionEventCallbacks
+
+RELIABLE, BEST_EFFORT = ReliabilityPolicy.RELIABLE, ReliabilityPolicy.BEST_EFFORT
+
+
+def _profile(depth: int, reliability: Any, durability: Any = DurabilityPolicy.VOLATILE) -> Any:
+    return QoSProfile(depth=depth, reliability=reliability, durability=durability)
+
+
+# Only the newest measurement counts, and best effort accepts reliable publishers too.
+JOINT_STATES = _profile(1, BEST_EFFORT)
+# A latched subscription would be deaf to ``ros2 topic pub``, which is volatile.
+INSTRUCTION = _profile(1, RELIABLE)
+# A stop must not be lost, nor wait behind others.
+ESTOP = _profile(10, RELIABLE)
+# A later chunk replaces an earlier one, but each must arrive.
+ACTION_CHUNK = _profile(1, RELIABLE)
+# The controller follows the newest command only; controllers subscribe reliably or not.
+COMMAND = _profile(1, RELIABLE)
+# Who comes late still learns the present state.
+STATUS = _profile(1, RELIABLE, DurabilityPolicy.TRANSIENT_LOCAL)
+# The customary profile of /diagnostics.
+DIAGNOSTICS = _profile(10, RELIABLE)
+
+
+def images(node: Node, topic: str, choice: str) -> Any:
+    """
+    Return the profile of one camera.
+
+    Reliable transport gets large images through where best effort loses most fragments, but a
+    reliable subscription receives nothing from a best-effort camera.
+
+    :param node: knows the publishers
+    :param topic: of the camera
+    :param choice: ``auto`` (reliable if every publisher present now is), ``reliable`` or
+        ``best_effort``
+    """
+    if choice == 'auto':
+        offers = node.get_publishers_info_by_topic(node.resolve_topic_name(topic))
+        reliable = bool(offers) and all(o.qos_profile.reliability == RELIABLE for o in offers)
+    else:
+        reliable = choice == 'reliable'
+    return _profile(2, RELIABLE if reliable else BEST_EFFORT)
+
+
+def mismatch_events(report: Callable[[str], None]) -> Any:
+    """
+    Watch a subscription for publishers that it can't hear.
+
+    :param report: called with the name of the policy that does not match
+    """
+    return SubscriptionEventCallbacks(
+        incompatible_qos=lambda event: report(qos_policy_name_from_kind(event.last_policy_kind))
+    )

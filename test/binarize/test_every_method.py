@@ -1,0 +1,87 @@
+# Copyright 2026 The hbvla_ros Authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""What every method promises; runs over the registry."""
+
+from builders import stats_of, tiny_layer
+from hbvla_ros.binarize.method import make_config, METHODS, output_error
+from hbvla_ros.core.errors import ConfigError
+from hbvla_ros.kernels.packing import pack, unpack
+import pytest
+import torch
+
+SHAPES = [(24, 200), (16, 128), (40, 336), (7, 80)]
+
+
+def _quantize(name, out=24, n=200, seed=0, rows=None):
+    weight, x = tiny_layer(out=out, n=n, seed=seed)
+    method = METHODS[name]
+    weights = [weight] if rows is None else list(weight.split(rows))
+    return weight, x, method.quantize(weights, stats_of(x), make_config(method, {}))
+
+
+@pytest.mark.parametrize('name', METHODS)
+@pytest.mark.parametrize(('out', 'n'), SHAPES)
+def test_the_code_has_the_shape_of_the_weight_and_is_finite(name, out, n):
+    _, _, (code,) = _quantize(name, out, n)
+    dense = code.dequantize()
+    assert dense.shape == (out, n)
+    assert torch.isfinite(dense).all()
+
+
+@pytest.mark.parametrize('name', METHODS)
+@pytest.mark.parametrize(('out', 'n'), SHAPES)
+def test_it_does_not_lose_to_coding_by_one_scale_per_row(name, out, n):
+    weight, x, (code,) = _quantize(name, out, n)
+    sign = weight.sign() * weight.abs().mean(dim=1, keepdim=True)
+    hessian = stats_of(x).plain
+    assert output_error(weight, code.dequantize(), hessian) <= output_error(weight, sign, hessian)
+
+
+@pytest.mark.parametrize('name', METHODS)
+def test_equal_input_gives_equal_codes(name):
+    one, two = _quantize(name)[2][0], _quantize(name)[2][0]
+    assert torch.equal(one.signs, two.signs)
+    assert torch.equal(one.levels, two.levels)
+    assert torch.equal(one.row_scale, two.row_scale)
+
+
+@pytest.mark.parametrize('name', METHODS)
+def test_packing_and_unpacking_restores_it(name):
+    _, _, (code,) = _quantize(name, out=7)
+    assert torch.equal(unpack(pack(code)).virtual(), code.virtual())
+
+
+@pytest.mark.parametrize('name', METHODS)
+def test_a_family_shares_its_columns_and_equals_one_stacked_matrix(name):
+    _, _, codes = _quantize(name, rows=[8, 16])
+    _, _, (whole,) = _quantize(name)
+    assert codes[0].layout.num_salient == codes[1].layout.num_salient
+    stacked = torch.cat([code.dequantize() for code in codes])
+    assert torch.equal(stacked, whole.dequantize())
+
+
+@pytest.mark.parametrize('name', METHODS)
+def test_a_column_that_is_never_active_does_no_harm(name):
+    weight, x = tiny_layer()
+    x[:, 5] = 0
+    method = METHODS[name]
+    (code,) = method.quantize([weight], stats_of(x), make_config(method, {}))
+    assert torch.isfinite(code.dequantize()).all()
+
+
+@pytest.mark.parametrize('name', METHODS)
+def test_an_unknown_setting_lists_the_known_ones(name):
+    with pytest.raises(ConfigError, match=r"unknown method settings \['colour'\]"):
+        make_config(METHODS[name], {'colour': 1})
