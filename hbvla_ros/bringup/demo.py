@@ -223,9 +223,9 @@ def _drive(
 
 def _noting(commands: list[Command], topic: str) -> Any:
     def note(message: Any) -> None:
-        stamp = message.header.stamp
         names, positions = list(message.joint_names), list(message.points[0].positions)
-        commands.append(Command(stamp.sec + stamp.nanosec / 1e9, topic, names, positions))
+        # The header stamp of a trajectory for ros2_control is 0, which means "start now".
+        commands.append(Command(time.monotonic(), topic, names, positions))
 
     return note
 

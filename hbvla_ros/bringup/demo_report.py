@@ -34,7 +34,7 @@ from hbvla_ros.core.robot import RobotSpec
 
 @dataclass(frozen=True)
 class Command:
-    """One command as it came over DDS: time in s, topic, joint names, positions (wire units)."""
+    """One command as it came over DDS: arrival in s, topic, joint names, positions (as sent)."""
 
     time_s: float
     topic: str
@@ -59,7 +59,8 @@ def make_summary(
     """
     manifest = read_manifest(artifact)
     policy, executor = statuses[POLICY], statuses[EXECUTOR]
-    drops, unexplained = _drops(statuses)
+    inputs = policy.get('inputs', {})
+    sent = statuses[PLAYER].get('sent', {})
     summary = {
         'chunks': policy.get('chunks', 0),
         'commands': len(commands),
@@ -76,20 +77,13 @@ def make_summary(
             for name, result in results.items()
         },
         'method': manifest.job['method'],
-        'drops': drops,
-        'unexplained_drops': unexplained,
+        'messages_sent': sent,
+        'messages_received': {name: tally['received'] for name, tally in inputs.items()},
+        'drops': {name: tally['dropped'] for name, tally in inputs.items() if tally['dropped']},
         'exit_codes': {name: result.exit_code for name, result in results.items()},
     }
+    summary['unexplained_drops'] = sum(sent.values()) - sum(summary['messages_received'].values())
     return {**summary, 'problems': _problems(summary)}
-
-
-def _drops(statuses: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
-    """Compare what was played with what the policy received; each loss must have a reason."""
-    inputs = statuses[POLICY].get('inputs', {})
-    sent = sum(statuses[PLAYER].get('sent', {}).values())
-    received = sum(tally['received'] for tally in inputs.values())
-    reasons = {name: tally['dropped'] for name, tally in inputs.items() if tally['dropped']}
-    return reasons, sent - received
 
 
 def _problems(summary: Mapping[str, Any]) -> list[str]:

@@ -92,7 +92,7 @@ class GraphRunner:
         self._folder = TemporaryDirectory(prefix='hbvla_bringup_')
         self._context = rclpy.Context()
         rclpy.init(args=[], context=self._context, domain_id=self._domain_id)
-        self.node = rclpy.create_node('hbvla_bringup', context=self._context)
+        self.node = rclpy.create_node(f'bringup_of_{self._specs[0].name}', context=self._context)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
         self._spinner = threading.Thread(target=self._spin, name='bringup', daemon=True)

@@ -42,8 +42,9 @@ def _profile(depth: int, reliability: Any, durability: Any = DurabilityPolicy.VO
     return QoSProfile(depth=depth, reliability=reliability, durability=durability)
 
 
-# Only the newest measurement counts, and best effort accepts reliable publishers too.
-JOINT_STATES = _profile(1, BEST_EFFORT)
+# Drivers may publish with best effort, which accepts reliable publishers too. The depth lets a
+# node that was busy with a picture still count every measurement; the newest wins.
+JOINT_STATES = _profile(10, BEST_EFFORT)
 # A latched subscription would be deaf to ``ros2 topic pub``, which is volatile.
 INSTRUCTION = _profile(1, RELIABLE)
 # A stop must not be lost, nor wait behind others.

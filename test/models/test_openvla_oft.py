@@ -145,7 +145,10 @@ def test_attention_is_full_and_not_causal(tiny_oft: OpenVlaOft) -> None:
     ours = tiny_oft.language_model(tokens)
     everything = torch.zeros(2, 1, 9, 9)
     explicit = llama(inputs_embeds=tokens, attention_mask=everything, use_cache=False)
+    # Without the argument the setting counts: it is what a second thread sees during a call.
+    by_setting = llama(inputs_embeds=tokens, use_cache=False)
     causal = llama(inputs_embeds=tokens, use_cache=False, is_causal=True)
+    assert torch.equal(ours, by_setting.last_hidden_state)
     torch.testing.assert_close(ours, explicit.last_hidden_state, rtol=0, atol=1e-5)
     assert (ours - causal.last_hidden_state).abs().max() > 0.1
 

@@ -95,10 +95,14 @@ class Graph:
                 pytest.fail(f'waited {timeout_s:.0f} s for {what}')
             self._executor.spin_once(timeout_sec=0.02)
 
-    def spin(self, times: int) -> None:
-        """Handle what is ready, at most so many callbacks."""
-        for _ in range(times):
-            self._executor.spin_once(timeout_sec=0.001)
+    def repeat(self, action: Callable[[], Any], until: Callable[[], Any], what: str) -> None:
+        """Do something again and again, as a driver does, until something is true."""
+
+        def step() -> Any:
+            action()
+            return until()
+
+        self.until(step, what)
 
     def close(self) -> None:
         """Give everything back."""

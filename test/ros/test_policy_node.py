@@ -14,46 +14,474 @@
 
 """The policy node over real middleware, with a policy that has no weights."""
 
+import array
+from pathlib import Path
+import threading
 from typing import Any
 
+from hbvla_ros.core.action import ActionChunk
+from hbvla_ros.core.bag import header_ns
+from hbvla_ros.core.errors import ActionError, ArtifactError
+from hbvla_ros.core.observation import Observation
+from hbvla_ros.ros.chunks import time_message
 from hbvla_ros.ros.policy_node import PolicyNode
+import numpy as np
 import pytest
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from stand_in import Robot, StandIn
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import CompressedImage
+import simplejpeg
+from stand_in import ALOHA, joint_state, picture, Robot, StandIn
 from trajectory_msgs.msg import JointTrajectory
 
 pytestmark = pytest.mark.ros
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
+ERROR = TransitionCallbackReturn.ERROR
 CHUNKS = '/hbvla_policy/action_chunk'
+LEFT = ALOHA.states[0]
 
 
-def make(graph: Any, policy: Any, **parameters: Any) -> PolicyNode:
-    """Start the node with a stand-in policy."""
-    values = {'model_path': '/models/stand_in', 'default_instruction': 'wave', **parameters}
-    overrides = [Parameter(name, value=value) for name, value in values.items()]
-    return graph.add(
-        PolicyNode(policy.load, context=graph.context, parameter_overrides=overrides)
+class Bench:
+    """The node, the robot in front of it, and what it says."""
+
+    def __init__(self, graph: Any, policy: Any = None, **parameters: Any) -> None:
+        self.graph = graph
+        self.policy = policy or StandIn()
+        values = {
+            'model_path': '/models/stand_in',
+            'default_instruction': 'wave',
+            'inference_rate_hz': 1000.0,  # every new observation is due
+            **parameters,
+        }
+        overrides = [Parameter(name, value=value) for name, value in values.items()]
+        self.node = graph.add(
+            PolicyNode(self.policy.load, context=graph.context, parameter_overrides=overrides)
+        )
+        self.chunks = graph.collect(JointTrajectory, CHUNKS)
+        self.status = graph.status('hbvla_policy')
+
+    def start(self) -> 'Bench':
+        """Make the node active and forget the warm-up."""
+        assert self.node.trigger_configure() is SUCCESS
+        assert self.node.trigger_activate() is SUCCESS
+        self.policy.seen.clear()
+        self.graph.heard(CHUNKS)
+        self.robot = Robot(self.graph)
+        return self
+
+    def chunk(self) -> Any:
+        """Show the world to the robot until a new chunk comes."""
+        count = len(self.chunks)
+        self.graph.repeat(self.robot.show, lambda: len(self.chunks) > count, 'a chunk')
+        return self.chunks[-1]
+
+    def now(self) -> dict[str, Any]:
+        """Return the newest status after asking for one."""
+        self.node.publish_report()
+        return self.status()
+
+    def says(self, condition: Any, what: str) -> dict[str, Any]:
+        """Wait for a status of which something is true."""
+        self.graph.repeat(self.node.publish_report, lambda: condition(self.status()), what)
+        return self.status()
+
+
+def test_what_the_robot_sees_becomes_a_chunk_of_its_actions(graph: Any) -> None:
+    bench = Bench(graph).start()
+    message = bench.chunk()
+
+    assert tuple(message.joint_names) == ALOHA.action_names
+    assert len(message.points) == 25
+    assert message.points[0].positions == pytest.approx([0.1] * 14)  # the measured state
+    assert message.points[0].time_from_start.nanosec == 40_000_000
+    seen = next(o for o in bench.policy.seen if o.stamp_ns == header_ns(message))
+    assert seen.instruction == 'wave'
+    assert list(seen.images) == [camera.name for camera in ALOHA.cameras]
+
+
+def test_the_stamp_is_that_of_the_oldest_image(graph: Any) -> None:
+    bench = Bench(graph).start()
+    now_ns = graph.probe.get_clock().now().nanoseconds
+
+    def show() -> None:
+        for group in ALOHA.states:
+            bench.robot.states[group.topic].publish(joint_state(group, now_ns))
+        for k, publisher in enumerate(bench.robot.cameras.values()):
+            publisher.publish(picture(now_ns + k * 1_000_000))
+
+    graph.repeat(show, lambda: bench.chunks, 'a chunk')
+    assert header_ns(bench.chunks[0]) == now_ns
+
+
+def test_the_parameters_reach_the_loader_and_the_warm_up_is_not_counted(graph: Any) -> None:
+    bench = Bench(graph, backend='dequant', device='cuda:1', num_threads=3, warmup_runs=2)
+    assert bench.node.trigger_configure() is SUCCESS
+    assert bench.policy.loaded == (
+        Path('/models/stand_in'),
+        {'backend': 'dequant', 'device': 'cuda:1', 'dtype': 'auto', 'num_threads': 3},
     )
+    assert bench.node.trigger_activate() is SUCCESS
+
+    assert len(bench.policy.seen) == 2
+    assert all((o.images['cam_high'] == 0).all() for o in bench.policy.seen)
+    assert bench.says(lambda s: s['state'] == 'active', 'active')['chunks'] == 0
 
 
-def start(graph: Any, policy: Any, **parameters: Any) -> tuple[PolicyNode, Robot]:
-    """Start the node, make it active and connect a robot to it."""
-    node = make(graph, policy, **parameters)
-    assert node.trigger_configure() is SUCCESS
-    assert node.trigger_activate() is SUCCESS
-    policy.seen.clear()  # the warm-up
-    return node, Robot(graph)
+def test_statistics_are_reported(graph: Any) -> None:
+    bench = Bench(graph).start()
+    bench.chunk()
+    status = bench.says(lambda s: s['chunks'] > 0, 'a count')
+
+    assert status['policy'] == {'method': 'stand_in'}
+    assert status['inference']['p50_ms'] > 0
+    assert status['observation_to_chunk']['p99_ms'] >= status['inference']['p50_ms']
+    assert status['inputs']['cam_high']['used'] > 0
+    assert status['inputs'][LEFT.topic]['dropped'] == {}
 
 
-def test_smoke(graph: Any) -> None:
-    policy = StandIn()
-    chunks = graph.collect(JointTrajectory, CHUNKS)
-    node, arms = start(graph, policy)
-    graph.heard(CHUNKS)
-    def go():
-        arms.show(); graph.spin(5)
-        return chunks
-    graph.until(go, 'a chunk')
-    status = graph.status('hbvla_policy')
-    print(status())
+@pytest.mark.parametrize(
+    ('parameters', 'facts', 'reason'),
+    [
+        ({'model_path': ''}, {}, 'model_path is empty'),
+        ({'robot': 'r2d2'}, {}, "no robot 'r2d2'; known: "),
+        ({}, {'num_images': 2}, 'the policy has 2 camera images, robot mobile_aloha has 3'),
+        ({}, {'proprio_dim': 8}, 'the policy has 8 state values, robot mobile_aloha has 14'),
+        ({}, {'action_dim': 7}, 'the policy has 7 actions, robot mobile_aloha has 14'),
+        ({'execute_steps': 26}, {}, 'execute_steps is 26, but this policy predicts 25 rows'),
+        ({'default_instruction': 'x' * 513}, {}, 'the instruction has 513 characters'),
+    ],
+)
+def test_what_does_not_fit_fails_to_configure_and_is_explained(
+    graph: Any, parameters: dict[str, Any], facts: dict[str, Any], reason: str
+) -> None:
+    bench = Bench(graph, StandIn(**facts), **parameters)
+
+    assert bench.node.trigger_configure() is FAILURE
+    status = bench.says(lambda s: s['level'] == 'error', 'the reason')
+    assert reason in status['message']
+    assert status['state'] == 'unconfigured'
+
+
+def test_after_a_failure_the_node_can_be_corrected_and_configured(graph: Any) -> None:
+    bench = Bench(graph, model_path='')
+    assert bench.node.trigger_configure() is FAILURE
+
+    [result] = bench.node.set_parameters([Parameter('model_path', value='/models/stand_in')])
+    assert result.successful
+    assert bench.node.trigger_configure() is SUCCESS
+    assert bench.says(lambda s: s['state'] == 'inactive', 'inactive')['message'] == 'inactive'
+
+
+@pytest.mark.parametrize(
+    ('error', 'outcome', 'text'),
+    [
+        (ArtifactError('weights.safetensors is cut off'), FAILURE, 'weights.safetensors is cut'),
+        (RuntimeError('out of memory'), ERROR, 'unexpectedly: RuntimeError: out of memory'),
+    ],
+)
+def test_a_policy_that_does_not_load_leaves_the_node_unconfigured(
+    graph: Any, error: Exception, outcome: Any, text: str
+) -> None:
+    class Broken(StandIn):
+        def load(self, path: Path, **options: Any) -> Any:
+            raise error
+
+    bench = Bench(graph, Broken())
+
+    assert bench.node.trigger_configure() is outcome
+    status = bench.says(lambda s: s['level'] == 'error', 'the reason')
+    assert text in status['message']
+    assert status['state'] == 'unconfigured'
+
+
+def test_a_policy_that_can_not_predict_is_not_activated(graph: Any) -> None:
+    bench = Bench(graph)
+    assert bench.node.trigger_configure() is SUCCESS
+    bench.policy.error = ActionError('the output holds NaN')
+
+    assert bench.node.trigger_activate() is FAILURE
+    assert bench.status()['message'] == 'activate failed: the output holds NaN'
+    bench.policy.error = None
+    assert bench.node.trigger_activate() is SUCCESS
+
+
+def test_an_image_that_can_not_be_used_is_counted_and_no_chunk_comes(graph: Any) -> None:
+    bench = Bench(graph).start()
+    bad = picture(graph.probe.get_clock().now().nanoseconds)
+    bad.encoding = '16UC1'
+
+    def show() -> None:
+        bench.robot.show(without='cam_high')
+        bench.robot.cameras['cam_high'].publish(bad)
+
+    def dropped() -> Any:
+        return bench.now()['inputs'].get('cam_high', {}).get('dropped')
+
+    graph.repeat(show, dropped, 'the drop')
+    status = bench.says(lambda s: s['level'] == 'error', 'an error')
+    assert 'cam_high: nothing received' in status['message']
+    assert 'depth in millimetres' in status['inputs']['cam_high']['last_problem']
+    assert (bench.chunks, bench.policy.seen) == ([], [])
+
+    bad.encoding, bad.data = 'rgb8', array.array('B', bytes(10))
+    bench.robot.cameras['cam_high'].publish(bad)
+    bench.says(lambda s: 'holds 10 bytes' in s['inputs']['cam_high']['last_problem'], 'the drop')
+    bench.chunk()  # a good image is all that it takes
+
+
+def test_the_camera_that_stops_is_named(graph: Any) -> None:
+    bench = Bench(graph).start()
+    bench.chunk()
+    silent = 'cam_right_wrist'
+
+    def stale(status: dict[str, Any]) -> bool:
+        return status.get('waiting') == f'stale_image_{silent}'
+
+    graph.repeat(
+        lambda: bench.robot.show(without=silent),
+        lambda: stale(bench.now()),
+        'a stale camera',
+    )
+    assert bench.status()['level'] == 'error'
+    assert silent in bench.status()['message']
+
+
+def test_joints_are_found_by_name_whatever_their_order(graph: Any) -> None:
+    bench = Bench(graph).start()
+    now_ns = graph.probe.get_clock().now().nanoseconds
+    for group in ALOHA.states:
+        message = joint_state(group, now_ns)
+        values = dict(zip(message.name, range(7), strict=True))
+        message.name = ['extra', *reversed(message.name)]
+        message.position = [9.0, *(float(values[name]) for name in message.name[1:])]
+        bench.robot.states[group.topic].publish(message)
+    for publisher in bench.robot.cameras.values():
+        publisher.publish(picture(now_ns))
+    graph.until(lambda: bench.chunks, 'a chunk')
+
+    left = bench.chunks[0].points[0].positions[:6]
+    assert list(left) == pytest.approx([0.0, 1.0, 2.0, 3.0, 4.0, 5.0])
+
+
+@pytest.mark.parametrize('damage', ['missing', 'nan'])
+def test_a_joint_state_that_can_not_be_used_is_counted(graph: Any, damage: str) -> None:
+    bench = Bench(graph).start()
+    message = joint_state(LEFT, graph.probe.get_clock().now().nanoseconds)
+    if damage == 'missing':
+        message.name[1] = 'elsewhere'
+    else:
+        message.position[1] = float('nan')
+    bench.robot.states[LEFT.topic].publish(message)
+    source = bench.says(lambda s: LEFT.topic in s['inputs'], 'the drop')['inputs'][LEFT.topic]
+
+    assert source['dropped'] == {'unusable': 1}
+    assert 'shoulder' in source['last_problem']
+    assert source['used'] == 0
+
+
+@pytest.mark.parametrize(
+    ('text', 'reason'),
+    [('  ', 'the instruction is empty'), ('x' * 10_000, 'the instruction has 10000 characters')],
+)
+def test_a_bad_instruction_stops_predictions_and_says_why(
+    graph: Any, text: str, reason: str
+) -> None:
+    bench = Bench(graph).start()
+    bench.chunk()
+    bench.robot.instruct(text)
+    status = bench.says(lambda s: s.get('waiting') == 'bad_instruction', 'the refusal')
+    assert reason in status['message']
+    assert status['instruction'] == ''
+
+    bench.policy.seen.clear()
+    graph.repeat(
+        bench.robot.show,
+        lambda: bench.now()['inputs']['cam_high']['used'] > 5,
+        'more images',
+    )
+    assert bench.policy.seen == []
+    bench.robot.instruct('fold the towel')
+    graph.repeat(bench.robot.show, lambda: bench.policy.seen, 'a prediction')
+    assert bench.policy.seen[0].instruction == 'fold the towel'
+
+
+class Slow(StandIn):
+    """Waits inside each prediction until the test lets it go on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun, self.go = threading.Semaphore(0), threading.Semaphore(0)
+
+    def infer(self, observation: Observation) -> ActionChunk:
+        self.begun.release()
+        if observation.stamp_ns:  # not the warm-up
+            assert self.go.acquire(timeout=10)
+        return super().infer(observation)
+
+
+def test_a_prediction_for_the_old_instruction_is_discarded(graph: Any) -> None:
+    policy = Slow()
+    bench = Bench(graph, policy).start()
+    assert policy.begun.acquire()  # the warm-up
+    graph.repeat(bench.robot.show, lambda: policy.begun.acquire(blocking=False), 'a prediction')
+    bench.robot.instruct('fold the towel')
+    bench.says(lambda s: s['instruction'] == 'fold the towel', 'the instruction')
+    policy.go.release(100)
+
+    bench.says(lambda s: s['discarded'] == 1, 'the discarded chunk')
+    assert bench.chunks == []
+    stamp_ns = header_ns(bench.chunk())
+    [seen] = [o for o in policy.seen if o.stamp_ns == stamp_ns]
+    assert seen.instruction == 'fold the towel'
+
+
+def test_while_the_network_is_busy_the_newest_observation_waits(graph: Any) -> None:
+    policy = Slow()
+    bench = Bench(graph, policy).start()
+    graph.repeat(
+        bench.robot.show,
+        lambda: bench.now()['superseded'] >= 3,
+        'superseded observations',
+    )
+    policy.go.release(100)
+    graph.until(lambda: len(bench.chunks) >= 2, 'two chunks')
+    first, second = (header_ns(message) for message in bench.chunks[:2])
+
+    assert second > first
+    assert len(policy.seen) == 2  # those in between were never predicted
+
+
+def test_a_refused_prediction_is_counted_and_the_node_goes_on(graph: Any) -> None:
+    bench = Bench(graph).start()
+    bench.policy.error = ActionError('the output holds NaN')
+    graph.repeat(bench.robot.show, lambda: bench.policy.seen, 'a prediction')
+
+    def refused(status: dict[str, Any]) -> bool:
+        return status['failed'] > 0 and status['message'] == 'the output holds NaN'
+
+    graph.repeat(bench.robot.show, lambda: refused(bench.now()), 'the refusal')
+    assert bench.chunks == []
+    bench.policy.error = None
+    bench.chunk()
+
+
+def test_a_bug_in_the_network_deactivates_the_node_with_the_reason(graph: Any) -> None:
+    bench = Bench(graph).start()
+    bench.policy.error = RuntimeError('CUDA out of memory')
+    graph.repeat(bench.robot.show, lambda: bench.node.state == 'inactive', 'the deactivation')
+
+    status = bench.says(lambda s: s['state'] == 'inactive', 'the status')
+    assert status['message'] == 'inference failed: RuntimeError: CUDA out of memory'
+    assert status['level'] == 'error'
+    bench.policy.error = None
+    assert bench.node.trigger_activate() is SUCCESS
+
+
+def test_a_deactivated_node_is_silent_and_can_be_activated_again(graph: Any) -> None:
+    bench = Bench(graph).start()
+    bench.chunk()
+    assert bench.node.trigger_deactivate() is SUCCESS
+    graph.until(lambda: graph.probe.count_subscribers(ALOHA.cameras[0].topic) == 0, 'silence')
+    assert bench.node.trigger_activate() is SUCCESS
+    bench.chunk()
+    assert bench.node.trigger_deactivate() is SUCCESS
+    assert bench.node.trigger_cleanup() is SUCCESS
+
+    assert graph.probe.count_subscribers(LEFT.topic) == 0
+    assert bench.status()['state'] == 'unconfigured'
+
+
+def test_parameters_are_fixed_while_the_node_is_configured(graph: Any) -> None:
+    bench = Bench(graph)
+    assert bench.node.trigger_configure() is SUCCESS
+    [result] = bench.node.set_parameters([Parameter('max_image_age_s', value=0.3)])
+
+    assert not result.successful
+    assert 'max_image_age_s cannot be changed now: the node is inactive' in result.reason
+
+
+def test_a_parameter_out_of_range_is_refused_with_its_name(graph: Any) -> None:
+    bench = Bench(graph)
+    [result] = bench.node.set_parameters([Parameter('max_image_age_s', value=100.0)])
+
+    assert not result.successful
+    assert 'max_image_age_s' in result.reason
+    assert '60' in result.reason
+
+
+def test_images_without_stamps_count_from_their_arrival(graph: Any) -> None:
+    bench = Bench(graph, timeline='receive').start()
+    before_ns = graph.probe.get_clock().now().nanoseconds
+
+    def show() -> None:
+        for group in ALOHA.states:
+            bench.robot.states[group.topic].publish(joint_state(group, 0))
+        for publisher in bench.robot.cameras.values():
+            publisher.publish(picture(0))
+
+    graph.repeat(show, lambda: bench.chunks, 'a chunk')
+    assert header_ns(bench.chunks[0]) > before_ns
+
+
+def test_compressed_cameras_are_heard_on_their_own_topics(graph: Any) -> None:
+    bench = Bench(graph, image_transport='compressed')
+    assert bench.node.trigger_configure() is SUCCESS
+    assert bench.node.trigger_activate() is SUCCESS
+    pixels = np.full((16, 16, 3), 200, dtype=np.uint8)
+    data = array.array('B', simplejpeg.encode_jpeg(pixels))
+    cameras = [graph.advertise(CompressedImage, f'{c.topic}/compressed') for c in ALOHA.cameras]
+    states = {
+        group: graph.advertise(type(joint_state(group, 0)), group.topic) for group in ALOHA.states
+    }
+    bench.policy.seen.clear()
+
+    def show() -> None:
+        stamp_ns = graph.probe.get_clock().now().nanoseconds
+        for group, publisher in states.items():
+            publisher.publish(joint_state(group, stamp_ns))
+        for publisher in cameras:
+            message = CompressedImage(format='jpeg', data=data)
+            message.header.stamp = time_message(stamp_ns)
+            publisher.publish(message)
+
+    graph.repeat(show, lambda: bench.policy.seen, 'a prediction')
+    assert abs(int(bench.policy.seen[0].images['cam_high'].mean()) - 200) <= 2  # JPEG rounds
+
+
+def test_when_simulated_time_goes_back_the_node_starts_anew(graph: Any) -> None:
+    bench = Bench(graph, use_sim_time=True).start()
+    clock = graph.advertise(Clock, '/clock')
+
+    def show(now_ns: int) -> None:
+        clock.publish(Clock(clock=time_message(now_ns)))
+        for group in ALOHA.states:
+            bench.robot.states[group.topic].publish(joint_state(group, now_ns))
+        for publisher in bench.robot.cameras.values():
+            publisher.publish(picture(now_ns))
+
+    graph.repeat(lambda: show(50_000_000_000), lambda: bench.chunks, 'a chunk')
+    graph.repeat(lambda: show(1_000_000_000), lambda: len(bench.chunks) > 1, 'an early chunk')
+
+    assert [header_ns(chunk) for chunk in bench.chunks] == [50_000_000_000, 1_000_000_000]
+    # Each message type may notice for itself, in the order in which they arrive.
+    assert bench.says(lambda s: s['clock_resets'] >= 1, 'the reset')['state'] == 'active'
+
+
+def test_an_instruction_that_only_repeats_does_not_disturb(graph: Any) -> None:
+    bench = Bench(graph).start()
+    bench.robot.instruct('wave')
+    status = bench.says(lambda s: 'instruction' in s['inputs'], 'the instruction')
+
+    assert status['inputs']['instruction']['used'] == 1
+    assert status['discarded'] == 0
+    bench.chunk()
+
+
+def test_without_an_instruction_the_node_waits_for_the_operator(graph: Any) -> None:
+    bench = Bench(graph, default_instruction='').start()
+    status = bench.says(lambda s: s.get('waiting') == 'no_instruction', 'the wait')
+    assert status['level'] == 'warn'
+    bench.robot.instruct('wave')
+    bench.chunk()
+    assert bench.policy.seen[0].instruction == 'wave'
