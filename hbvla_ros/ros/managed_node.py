@@ -153,7 +153,8 @@ class ManagedNode(LifecycleNode):
 
     def on_error(self, state: Any) -> Any:
         """Handle a bug in a transition: back to unconfigured, the reason in the status."""
-        self.on_deactivate(state)
+        self._attempt('deactivate', self.state)
+        super().on_deactivate(state)
         self._attempt('cleanup', UNCONFIGURED)
         return super().on_error(state)
 

@@ -1,0 +1,84 @@
+# Copyright 2026 The hbvla_ros Authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The documentation says what the code does."""
+
+from pathlib import Path
+import re
+import shlex
+
+from hbvla_ros.bringup.graph import ARGUMENTS
+from hbvla_ros.cli import quantize
+import pytest
+import tomllib
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+PAGES = sorted([*REPOSITORY.glob('*.md'), *REPOSITORY.glob('doc/**/*.md')])
+METHOD = (REPOSITORY / 'doc' / 'method.md').read_text(encoding='utf-8')
+README = (REPOSITORY / 'README.md').read_text(encoding='utf-8')
+TESTS = '\n'.join(path.read_text(encoding='utf-8') for path in REPOSITORY.glob('test/**/*.py'))
+
+
+def _commands(text: str) -> list[str]:
+    blocks = re.findall(r'```bash\n(.*?)```', text, re.DOTALL)
+    return [line for block in blocks for line in block.replace('\\\n', ' ').splitlines()]
+
+
+@pytest.mark.parametrize('page', PAGES, ids=lambda p: str(p.relative_to(REPOSITORY)))
+def test_links_and_named_files_exist(page):
+    text = page.read_text(encoding='utf-8')
+    links = [link for link in re.findall(r'\]\(([^)#]+)', text) if '://' not in link]
+    missing = [link for link in links if not (page.parent / link).exists()]
+    places = re.findall(r'`((?:hbvla_ros|test|config|launch|scripts|doc)/[\w/.]+\.\w+)', text)
+    missing += [p for p in places if 'foo' not in p and not (REPOSITORY / p).exists()]
+    assert not missing
+
+
+def test_every_function_and_test_of_the_paper_map_exists():
+    for place in re.findall(r'`((?:binarize|calib|quantize)/[\w/]+\.py)(?:: (\w+))?`', METHOD):
+        text = (REPOSITORY / 'hbvla_ros' / place[0]).read_text(encoding='utf-8')
+        assert f'def {place[1]}(' in text if place[1] else text, place
+    for name in re.findall(r'(test_\w+)`', METHOD):
+        assert f'def {name}(' in TESTS, name
+    for path in re.findall(r'`(test/[\w/]+\.py)', METHOD):
+        assert (REPOSITORY / path).is_file(), path
+
+
+def test_the_layers_of_the_architecture_page_are_those_that_are_checked():
+    contracts = tomllib.loads((REPOSITORY / 'pyproject.toml').read_text())['tool']['importlinter']
+    layers = [line.replace('hbvla_ros.', '') for line in contracts['contracts'][0]['layers']]
+    page = (REPOSITORY / 'doc' / 'architecture.md').read_text(encoding='utf-8')
+    block = next(b for b in re.findall(r'```\n(.*?)```', page, re.DOTALL) if 'binarize |' in b)
+    assert [re.split(r'\s{2,}', line)[0] for line in block.splitlines()] == layers
+
+
+def test_the_quantize_command_of_the_readme_is_accepted():
+    (command,) = [line for line in _commands(README) if line.startswith('hbvla_quantize')]
+    arguments = quantize.build_parser().parse_args(shlex.split(command)[1:])
+    assert arguments.num_samples == 128
+
+
+def test_the_launch_arguments_of_the_readme_exist():
+    lines = [line for line in _commands(README) if 'ros2 launch' in line]
+    lines += re.findall(r'ros2 launch[^`\n]*', README)
+    assert len(lines) >= 4
+    for line in lines:
+        graph = re.search(r'(\w+)\.launch\.py', line)[1]
+        known = {argument.name for argument in ARGUMENTS[graph]}
+        assert set(re.findall(r'(\w+):=', line)) <= known, line
+
+
+@pytest.mark.parametrize('page', PAGES, ids=lambda p: str(p.relative_to(REPOSITORY)))
+def test_a_page_holds_no_machine_path(page):
+    assert not re.search(r'/(work|root|home)/\w', page.read_text(encoding='utf-8'))
