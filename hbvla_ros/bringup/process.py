@@ -131,7 +131,7 @@ class NodeProcess:
     def result(self) -> ProcessResult:
         """Wait for its end and say how it was."""
         code = self._process.wait()
-        self._reader.join()
+        self._reader.join(timeout=1.0)
         return ProcessResult(code, self._peak_rss_mib)
 
     def _note_memory(self) -> None:

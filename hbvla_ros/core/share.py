@@ -16,6 +16,7 @@
 
 import os
 from pathlib import Path
+import sys
 
 from hbvla_ros.core.errors import ConfigError
 
@@ -26,13 +27,15 @@ def share_folder() -> Path:
     """
     Return the package's share folder, or the repository itself when run from a checkout.
 
-    Looks along ``AMENT_PREFIX_PATH``, as ``ament_index`` does, then beside the code.
+    Looks along ``AMENT_PREFIX_PATH``, as ``ament_index`` does, then beside the code, then where
+    pip installs (no environment is needed to use the package as a library).
 
     :raises ConfigError: if the package is not installed
     """
     prefixes = filter(None, os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep))
     folders = [Path(prefix) / 'share' / _PACKAGE for prefix in prefixes]
     folders.append(Path(__file__).resolve().parents[2])
+    folders.append(Path(sys.prefix) / 'share' / _PACKAGE)
     for folder in folders:
         if (folder / 'config' / 'robots').is_dir():
             return folder

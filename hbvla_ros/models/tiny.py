@@ -187,7 +187,7 @@ def _write_weights(folder: Path, tensors: Mapping[str, torch.Tensor]) -> None:
     weight_map: dict[str, str] = {}
     for number in range(SHARDS):
         file = f'model-{number + 1:05d}-of-{SHARDS:05d}.safetensors'
-        part = names[number * len(names) // SHARDS : (number + 1) * len(names) // SHARDS]
+        part = names[number::SHARDS]
         shard = {name: big[name].to(torch.bfloat16) for name in part}
         save_file(shard, folder / file, {'format': 'pt'})
         weight_map |= dict.fromkeys(part, file)

@@ -196,5 +196,6 @@ class Vit(nn.Module):
             x = torch.cat([start, x], 1)
         for block in self.blocks:
             x = block(x)
-        patches: torch.Tensor = x[:, self.prefix :]
+        prefix = self.prefix
+        patches: torch.Tensor = x[:, prefix:]
         return patches

@@ -72,6 +72,7 @@ class Inference:
         self.failing = ''  # why the last prediction gave no chunk; empty if it gave one
         self._node, self._robot, self._predict, self._pacing = node, robot, predict, pacing
         self._generation = 0
+        self._offered_ns: int | None = None  # each new sample completes the same images once more
         self._done: deque[_Done] = deque()
         self._chunks = self._discarded = self._failed = self._superseded = 0
         self._latency, self._delay = Durations(), Durations()
@@ -84,12 +85,17 @@ class Inference:
     def start(self) -> None:
         """Start the thread; a prediction is due at once."""
         self._pacing.reset()
+        self._offered_ns = None
         self._worker = Worker(self._infer, self._deliver, 'hbvla_inference')
         self._worker.start()
 
     def offer(self, observation: Observation) -> None:
-        """Hand an observation to the network if it runs and a prediction is due."""
-        if self._worker is not None and self._pacing.is_due(observation.stamp_ns):
+        """Hand an observation to the network if it runs, a prediction is due and it is new."""
+        stamp_ns = observation.stamp_ns
+        if stamp_ns == self._offered_ns or self._worker is None:
+            return
+        if self._pacing.is_due(stamp_ns):
+            self._offered_ns = stamp_ns
             self._worker.submit(_Request(observation, self._generation))
 
     def restart(self, now_ns: int | None) -> None:
@@ -99,6 +105,7 @@ class Inference:
         :param now_ns: observations must not be older than this; None after the clock went back
         """
         self._generation += 1
+        self._offered_ns = None
         if self._worker is not None:
             self._worker.discard()
         if now_ns is None:

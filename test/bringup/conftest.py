@@ -23,6 +23,15 @@ import pytest
 
 FAKE = Path(__file__).with_name('fake_node.py')
 EXECUTABLES = ('policy_node', 'action_executor_node', 'quantize_node', 'fake_node')
+# Without ROS: who is killed leaves shared memory behind.
+MULE = """
+import signal
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print('I stay', flush=True)
+while True:
+    signal.pause()
+"""
 _COUNTER = itertools.count()
 
 
@@ -41,6 +50,9 @@ def environment(tmp_path, domain):
         program = programs / name
         program.write_text(f'#!/bin/sh\nexec {sys.executable} {FAKE} "$@"\n')
         program.chmod(0o755)
+    mule = programs / 'mule'
+    mule.write_text(f'#!{sys.executable}\n{MULE}')
+    mule.chmod(0o755)
     prefixes = [str(tmp_path / 'prefix'), os.environ.get('AMENT_PREFIX_PATH', sys.prefix)]
     return {
         **os.environ,

@@ -74,9 +74,6 @@ class FakeNode(LifecycleNode):
 def main():
     rclpy.init()
     node = FakeNode()
-    if node.mood == 'stubborn':
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if node.mood == 'brief':
         print('that was all', flush=True)
         sys.exit(0)

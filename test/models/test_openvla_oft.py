@@ -89,8 +89,9 @@ def test_the_head_reads_from_the_lone_space_to_the_second_last_slot(
     tiny_oft(inputs)
     # The reference's law: from patches + 1 (state) + prompt ids after the first, K * A positions.
     start = 3 * 4 + 1 + (inputs.ids.shape[1] - 1 - 1)
-    assert torch.equal(heads[0], outputs[0][:, start : start + 25 * 14])
-    assert start + 25 * 14 == outputs[0].shape[1] - 2
+    end = start + 25 * 14
+    assert torch.equal(heads[0], outputs[0][:, start:end])
+    assert end == outputs[0].shape[1] - 2
 
 
 def test_the_small_networks_compute_the_published_formulas(tiny_oft: OpenVlaOft) -> None:

@@ -84,6 +84,7 @@ def test_sizes_of_the_parts_are_the_published_ones(
 ) -> None:
     config, used = published
     assert config.image_size == 224
+    assert config.language.rms_norm_eps == 1e-6  # not Meta's 1e-5
     assert count(used, 'vision_backbone.featurizer.') == 290_630_656
     assert count(used, 'vision_backbone.fused_featurizer.') == 397_200_544
     assert count(used, 'projector.') == 71_385_600
@@ -91,6 +92,24 @@ def test_sizes_of_the_parts_are_the_published_ones(
     assert count(used, 'proprio_projector.') == 16_818_176
     unused = unused_tensors(config)
     assert count(unused, 'vision_backbone.fused_featurizer.attn_pool.') == 15_238_352
+
+
+@pytest.mark.parametrize(
+    ('name', 'chunk', 'dims', 'images', 'normalization', 'rate_hz'),
+    [
+        ('libero', 8, (7, 8), 2, 'bounds_q99', 20),
+        ('aloha', 25, (14, 14), 3, 'bounds', 25),
+        ('bridge', 5, (7, 7), 1, 'bounds_q99', 5),
+    ],
+)
+def test_presets_are_those_of_the_reference(
+    name: str, chunk: int, dims: tuple[int, int], images: int, normalization: str, rate_hz: float
+) -> None:
+    preset = PRESETS[name]
+    assert (preset.chunk_size, preset.num_images) == (chunk, images)
+    assert (preset.action_dim, preset.proprio_dim) == dims
+    assert preset.normalization == normalization
+    assert preset.period_s * rate_hz == pytest.approx(1)
 
 
 @pytest.fixture

@@ -56,6 +56,8 @@ def test_it_has_the_quirks_of_the_published_files(tiny_folder: Path) -> None:
     ]
     assert len(set(weight_map.values())) == 2
     assert 'language_model.lm_head.weight' in weight_map
+    assert 'vision_backbone.featurizer.blocks.0.ls1.scale_factor' in weight_map
+    assert 'vision_backbone.fused_featurizer.blocks.0.ls1.scale_factor' not in weight_map
     assert 'vision_backbone.featurizer.blocks.2.attn.qkv.weight' in weight_map
     assert 'vision_backbone.fused_featurizer.attn_pool.latent' in weight_map
     for component, dtype in (

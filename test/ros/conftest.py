@@ -27,6 +27,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # tests import ``stand_in``
 _COUNTER = itertools.count()
+_BURST = 10  # one call handles one callback; a robot publishes several messages at once
 
 
 class Graph:
@@ -94,6 +95,8 @@ class Graph:
             if time.monotonic() > end:
                 pytest.fail(f'waited {timeout_s:.0f} s for {what}')
             self._executor.spin_once(timeout_sec=0.02)
+            for _ in range(_BURST):
+                self._executor.spin_once(timeout_sec=0)
 
     def repeat(self, action: Callable[[], Any], until: Callable[[], Any], what: str) -> None:
         """Do something again and again, as a driver does, until something is true."""

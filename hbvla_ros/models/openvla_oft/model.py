@@ -204,7 +204,7 @@ class OpenVlaOft(VlaModel):
         tokens = torch.cat([begin, images, state, question, empty, stop], 1)
         hidden = self.language_model(tokens)
         # Shifted by one, as in next-token prediction: the lone space speaks for the first action.
-        actions: torch.Tensor = self.action_head(hidden[:, -slots - 2 : -2])
+        actions: torch.Tensor = self.action_head(hidden[:, :-2][:, -slots:])
         return actions.float()
 
 

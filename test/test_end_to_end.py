@@ -1,0 +1,138 @@
+# Copyright 2026 The hbvla_ros Authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""The whole way: checkpoint and recording in, commands over real DDS out, in real processes."""
+
+import contextlib
+import json
+import os
+from pathlib import Path
+import re
+import signal
+import subprocess
+import sys
+import time
+
+from builders import robot
+from hbvla_ros.core.bag import read_bag, write_bag
+from hbvla_ros.evaluate.synthetic import EpisodeConfig, write_demo_bag
+import pytest
+
+pytestmark = [pytest.mark.ros, pytest.mark.slow]
+KEYS = {
+    'chunks',
+    'commands',
+    'holds',
+    'latency_ms',
+    'bits_sign',
+    'bits_stored',
+    'artifact_bytes',
+    'peak_rss_mib',
+}
+
+
+@pytest.fixture(scope='module')
+def bag(tmp_path_factory) -> Path:
+    """Return a recording of four seconds."""
+    path = tmp_path_factory.mktemp('bag') / 'episode'
+    write_demo_bag(path, robot(), EpisodeConfig(seconds=4.0, size=(240, 320), camera_hz=15.0))
+    return path
+
+
+def _abandoned() -> set[str]:
+    """Return the shared memory of Fast DDS that no process maps."""
+    mapped = set()
+    for maps in Path('/proc').glob('[0-9]*/maps'):
+        with contextlib.suppress(OSError):  # the process has just ended
+            mapped |= set(re.findall(r'/dev/shm/(\S+)', maps.read_text(encoding='utf-8')))
+    return {path.name for path in Path('/dev/shm').glob('fastdds_*')} - mapped
+
+
+def _demo(*options: str) -> list[str]:
+    return [sys.executable, '-m', 'hbvla_ros.bringup.demo', *options]
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, 'ROS_DOMAIN_ID': '84', 'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'}
+
+
+def _run(*options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        _demo(*options),
+        env=_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=150,
+    )
+
+
+def test_the_demo_turns_pictures_into_commands_and_accounts_for_every_message(
+    tiny_run, bag, tmp_path
+):
+    before = _abandoned()
+    options = ('--checkpoint', str(tiny_run / 'checkpoint'), '--bag', str(bag))
+    done = _run(*options, '--out', str(tmp_path))
+    assert done.returncode == 0, done.stdout + done.stderr
+    summary = json.loads((tmp_path / 'summary.json').read_text())
+    assert set(summary) >= KEYS
+    assert summary['chunks'] >= 4  # one per half a second of recording
+    assert summary['commands'] >= 100  # two arms at 50 Hz for more than one of four seconds
+    assert summary['unexplained_drops'] == 0
+    assert set(summary['exit_codes'].values()) == {0}
+    assert summary['bits_sign'] == 1.0
+    assert summary['bits_stored'] < 2
+    assert all(peak > 20 for peak in summary['peak_rss_mib'].values())
+    assert 'data:image/png' in (tmp_path / 'report.html').read_text()
+    assert 'stored bits' in done.stdout
+    assert _abandoned() <= before
+
+
+def test_a_recording_without_a_camera_is_refused_by_name(tiny_run, bag, tmp_path):
+    blind = tmp_path / 'blind'
+    write_bag(
+        blind,
+        ((i.topic, i.message, i.stamp_ns) for i in read_bag(bag) if 'cam_high' not in i.topic),
+    )
+    options = ('--checkpoint', str(tiny_run / 'checkpoint'), '--bag', str(blind))
+    done = _run(*options, '--out', str(tmp_path / 'out'))
+    assert done.returncode == 1
+    assert "lacks ['cam_high/camera/color/image_rect_raw']" in done.stderr
+    assert not (tmp_path / 'out' / 'summary.json').exists()
+
+
+def test_a_checkpoint_that_is_none_is_refused(bag, tmp_path):
+    done = _run('--checkpoint', str(tmp_path), '--bag', str(bag), '--out', str(tmp_path / 'out'))
+    assert done.returncode == 1
+    assert 'model.safetensors.index.json is missing' in done.stderr
+
+
+def test_keep_running_leaves_the_nodes_up_until_ctrl_c(tiny_run, bag, tmp_path):
+    options = ('--checkpoint', str(tiny_run / 'checkpoint'), '--bag', str(bag), '--keep-running')
+    demo = subprocess.Popen(
+        _demo(*options, '--out', str(tmp_path)),
+        env=_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    lines = []
+    for line in demo.stdout:
+        lines.append(line)
+        if 'the nodes keep running' in line:
+            time.sleep(0.5)
+            assert demo.poll() is None
+            demo.send_signal(signal.SIGINT)
+    assert demo.wait(30) == 0, ''.join(lines)
+    assert (tmp_path / 'summary.json').exists()
