@@ -20,8 +20,9 @@ and the run-time know models only through this interface.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from hbvla_ros.core.errors import ConfigError
@@ -149,6 +150,21 @@ class VlaModel(nn.Module, ABC):
         """Predict normalised actions ``[batch, chunk_size, action_dim]``."""
 
 
-MODELS: Registry[type[VlaModel]] = Registry(
-    'model', {'openvla_oft': 'hbvla_ros.models.openvla_oft.model:OpenVlaOft'}
+@dataclass(frozen=True)
+class ModelKind:
+    """
+    One kind of network, as the rest of the program knows it.
+
+    ``load(folder, preset=..., unnorm_key=..., dtype=...)`` reads a full-precision checkpoint;
+    ``source_files(folder)`` lists the files that define it, for hashing.
+    """
+
+    name: str
+    network: type[VlaModel]
+    load: Callable[..., VlaModel]
+    source_files: Callable[[Path], list[Path]]
+
+
+MODELS: Registry[ModelKind] = Registry(
+    'model', {'openvla_oft': 'hbvla_ros.models.openvla_oft.kind:OPENVLA_OFT'}
 )

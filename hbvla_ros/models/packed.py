@@ -61,7 +61,7 @@ def build_packed(artifact: Artifact, *, backend: str = PACKED) -> VlaModel:
         raise ConfigError(f'unknown backend {backend!r}; known: {", ".join(BACKENDS)}')
     manifest = artifact.manifest
     facts = PolicyFacts.from_json(manifest.facts)
-    model = MODELS[manifest.model].skeleton(manifest.architecture, facts, artifact.files)
+    model = MODELS[manifest.model].network.skeleton(manifest.architecture, facts, artifact.files)
     state = dict(artifact.kept)
     if backend == PACKED:
         insert_packed(model, artifact.layers)

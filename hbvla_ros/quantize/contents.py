@@ -57,7 +57,7 @@ def artifact_contents(work: BlockJob, provenance: Provenance) -> Artifact:
     job = provenance.job
     manifest = Manifest(
         package_version=__version__,
-        model='openvla_oft',
+        model=job.model,
         architecture=work.model.architecture(),
         facts=work.model.facts.to_json(),
         source=_source(provenance.files),

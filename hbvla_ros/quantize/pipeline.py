@@ -27,7 +27,7 @@ from hbvla_ros.artifact.store import save_artifact
 from hbvla_ros.binarize.method import make_config, METHODS
 from hbvla_ros.core.errors import ArtifactError
 from hbvla_ros.core.robot import find_robot
-from hbvla_ros.models.openvla_oft.checkpoint import load_checkpoint, source_files
+from hbvla_ros.models.base import MODELS
 from hbvla_ros.models.packed import load_packed
 from hbvla_ros.quantize.blocks import BlockJob, probe_importance, quantize_blocks
 from hbvla_ros.quantize.contents import artifact_contents, Provenance
@@ -77,16 +77,16 @@ def run_job(job: QuantizeJob, robots: Path) -> Iterator[Progress]:
 
 
 def _prepare(job: QuantizeJob, robots: Path) -> tuple[BlockJob, Provenance]:
-    method = METHODS[job.method]
+    kind, method = MODELS[job.model], METHODS[job.method]
     config = make_config(method, job.method_settings())
     robot = find_robot(job.robot, robots)
     if job.num_threads:
         torch.set_num_threads(job.num_threads)
     folder = Path(job.checkpoint)
-    files = source_files(folder)
+    files = kind.source_files(folder)
     size = sum(file.stat().st_size for file in files)
     dtype = torch.float32 if size <= _SMALL_BYTES else torch.bfloat16
-    model = load_checkpoint(folder, preset=job.preset, unnorm_key=job.unnorm_key, dtype=dtype)
+    model = kind.load(folder, preset=job.preset, unnorm_key=job.unnorm_key, dtype=dtype)
     samples = load_samples(job.calibration, robot, job.num_samples, job.seed)
     inputs = [model.prepare(sample) for sample in samples]
     work = BlockJob(model, inputs, method, config, job.components, job.protect)

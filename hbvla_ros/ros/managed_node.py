@@ -59,6 +59,7 @@ class ManagedNode(LifecycleNode):
         guard(self, settings, self._why_fixed)
         period_s = self.get_parameter('diagnostics_period_s').value
         self._reporter = Reporter(self, period_s, self._report)
+        self.publish_report()
 
     def configure(self) -> None:
         """Read the parameters and build everything; raises ``HbvlaError`` to stay unconfigured."""

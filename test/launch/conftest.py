@@ -28,11 +28,12 @@ NAMES = {
     'launch.actions': [
         'DeclareLaunchArgument', 'EmitEvent', 'OpaqueFunction', 'RegisterEventHandler', 'Shutdown',
     ],
+    'launch.events': ['matches_action'],
     'launch_ros': [],
     'launch_ros.actions': ['LifecycleNode', 'Node'],
     'launch_ros.event_handlers': ['OnStateTransition'],
     'launch_ros.events': [],
-    'launch_ros.events.lifecycle': ['ChangeState', 'matches_action'],
+    'launch_ros.events.lifecycle': ['ChangeState'],
     'launch_ros.parameter_descriptions': ['ParameterValue'],
     'lifecycle_msgs': [],
 }  # fmt: skip

@@ -195,7 +195,7 @@ def test_a_skeleton_with_assigned_weights_is_the_same_policy(
 
 
 def test_the_registry_knows_the_model() -> None:
-    assert MODELS['openvla_oft'] is OpenVlaOft
+    assert MODELS['openvla_oft'].network is OpenVlaOft
 
 
 @pytest.mark.parametrize(

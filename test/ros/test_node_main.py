@@ -23,6 +23,7 @@ from typing import Any
 
 from builders import REPOSITORY
 from hbvla_ros.core.action import ActionChunk
+from hbvla_ros.ros import qos
 from hbvla_ros.ros.chunks import chunk_message
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
@@ -30,6 +31,7 @@ import numpy as np
 import pytest
 from sensor_msgs.msg import JointState
 from stand_in import ALOHA, joint_state
+from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectory
 
 pytestmark = pytest.mark.ros
@@ -42,10 +44,10 @@ def started(graph: Any) -> Iterator[Any]:
     """Return a function that starts an executable in the graph's domain."""
     processes = []
 
-    def start(module: str, *parameters: str) -> subprocess.Popen[str]:
+    def start(*program: str, parameters: tuple[str, ...] = ()) -> subprocess.Popen[str]:
         arguments = [word for parameter in parameters for word in ('-p', parameter)]
         process = subprocess.Popen(
-            [sys.executable, '-m', module, '--ros-args', *arguments],
+            [sys.executable, *program, '--ros-args', *arguments],
             cwd=REPOSITORY,
             env={**os.environ, 'ROS_DOMAIN_ID': str(graph.domain)},
             stdout=subprocess.PIPE,
@@ -59,7 +61,8 @@ def started(graph: Any) -> Iterator[Any]:
     for process in processes:
         if process.poll() is None:
             process.kill()
-        process.communicate()
+            process.wait()
+        process.stdout.close()
 
 
 def change(graph: Any, node: str, transition: int) -> None:
@@ -69,7 +72,7 @@ def change(graph: Any, node: str, transition: int) -> None:
 
 def test_two_interrupts_send_the_safety_command_and_exit_with_0(graph: Any, started: Any) -> None:
     sent = graph.collect(JointTrajectory, OUTPUT, 100)
-    process = started(EXECUTOR, 'enable_on_start:=true')
+    process = started('-m', EXECUTOR, parameters=('enable_on_start:=true',))
     change(graph, 'hbvla_executor', Transition.TRANSITION_CONFIGURE)
     change(graph, 'hbvla_executor', Transition.TRANSITION_ACTIVATE)
     states = {group: graph.advertise(JointState, group.topic) for group in ALOHA.states}
@@ -100,7 +103,7 @@ def test_two_interrupts_send_the_safety_command_and_exit_with_0(graph: Any, star
 def test_a_node_that_was_never_configured_exits_with_0(
     graph: Any, started: Any, number: int
 ) -> None:
-    process = started('hbvla_ros.ros.policy_node')
+    process = started('-m', 'hbvla_ros.ros.policy_node')
     graph.status('hbvla_policy')()
     process.send_signal(number)
     process.send_signal(number)
@@ -110,7 +113,7 @@ def test_a_node_that_was_never_configured_exits_with_0(
 
 
 def test_a_parameter_out_of_range_ends_the_start_with_its_name(started: Any) -> None:
-    process = started(EXECUTOR, 'control_rate_hz:=0.1')
+    process = started('-m', EXECUTOR, parameters=('control_rate_hz:=0.1',))
     output, _ = process.communicate(timeout=20)
 
     assert process.returncode == 1
@@ -121,7 +124,9 @@ def test_a_parameter_out_of_range_ends_the_start_with_its_name(started: Any) -> 
 def test_an_impossible_job_ends_with_1_and_the_reason(started: Any, tmp_path: Any) -> None:
     missing = tmp_path / 'nothing'
     process = started(
-        'hbvla_ros.ros.quantize_node', f'checkpoint:={missing}', f'output:={tmp_path / "out"}'
+        '-m',
+        'hbvla_ros.ros.quantize_node',
+        parameters=(f'checkpoint:={missing}', f'output:={tmp_path / "out"}'),
     )
     output, _ = process.communicate(timeout=60)
 
@@ -130,8 +135,38 @@ def test_an_impossible_job_ends_with_1_and_the_reason(started: Any, tmp_path: An
     assert not (tmp_path / 'out').exists()
 
 
+ENDLESS = """
+import itertools, sys, threading
+from types import SimpleNamespace
+from hbvla_ros.quantize.job import QuantizeJob
+from hbvla_ros.ros.node_main import run
+from hbvla_ros.ros.quantize_node import QuantizeNode
+
+def endless(job, robots):
+    for k in itertools.count():
+        threading.Event().wait(0.05)
+        yield SimpleNamespace(done=k, total=0, stage='quantize', detail='')
+
+sys.exit(run(lambda: QuantizeNode(QuantizeJob, endless), interrupted=130))
+"""
+
+
+def test_an_interrupted_job_exits_with_130(graph: Any, started: Any) -> None:
+    process = started('-c', ENDLESS, parameters=('checkpoint:=/in', 'output:=/out'))
+    steps = graph.collect(String, '/hbvla_quantize/progress', qos.STATUS)
+    graph.until(lambda: steps, 'a step')
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=20)
+
+    assert process.returncode == 130, output
+    assert 'interrupted before the job was done' in output
+    assert 'Traceback' not in output
+
+
 def test_the_executor_never_imports_torch() -> None:
-    code = f'import sys, {EXECUTOR}; print([m for m in ("torch", "transformers") if m in sys.modules])'
+    heavy = '[m for m in ("torch", "transformers") if m in sys.modules]'
+    code = f'import sys, {EXECUTOR}; print({heavy})'
     result = subprocess.run(
         [sys.executable, '-c', code], cwd=REPOSITORY, capture_output=True, text=True, check=True
     )

@@ -491,3 +491,23 @@ def test_without_an_instruction_the_node_waits_for_the_operator(graph: Any) -> N
     bench.robot.instruct('wave')
     bench.chunk()
     assert bench.policy.seen[0].instruction == 'wave'
+
+
+def test_a_packed_artifact_predicts_over_ros(graph: Any, tiny_artifact: Path) -> None:
+    overrides = [
+        Parameter('model_path', value=str(tiny_artifact)),
+        Parameter('default_instruction', value='fold the towel'),
+    ]
+    node = graph.add(PolicyNode(context=graph.context, parameter_overrides=overrides))
+    chunks = graph.collect(JointTrajectory, CHUNKS)
+    assert node.trigger_configure() is SUCCESS
+    assert node.trigger_activate() is SUCCESS
+    graph.heard(CHUNKS)
+    graph.repeat(Robot(graph).show, lambda: chunks, 'a chunk')
+
+    assert tuple(chunks[0].joint_names) == ALOHA.action_names
+    assert np.isfinite([point.positions for point in chunks[0].points]).all()
+    node.publish_report()
+    status = graph.status('hbvla_policy')
+    graph.until(lambda: status()['chunks'] >= 1, 'the count')
+    assert status()['policy']['method'] == 'hbvla'

@@ -1,0 +1,75 @@
+# Copyright 2026 The hbvla_ros Authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""What every kind of network promises; runs over the table."""
+
+from builders import robot, ROBOTS, tiny_job
+from hbvla_ros.core.scene import synthetic_observations
+from hbvla_ros.models.base import COMPONENTS, MODELS
+from hbvla_ros.models.packed import load_packed
+from hbvla_ros.models.tiny import write_tiny_checkpoint
+from hbvla_ros.quantize.pipeline import run_job
+import pytest
+import torch
+from torch import nn
+
+# A new kind of network adds the writer of its tiny checkpoint here.
+TINY = {'openvla_oft': write_tiny_checkpoint}
+
+
+@pytest.fixture(params=list(MODELS))
+def loaded(request, tmp_path):
+    """Return the kind, a tiny full-precision network and its folder."""
+    kind = MODELS[request.param]
+    TINY[request.param](tmp_path / 'checkpoint')
+    return kind, kind.load(tmp_path / 'checkpoint', preset='aloha', dtype=torch.float32), tmp_path
+
+
+def test_blocks_and_kept_layers_partition_the_linears(loaded):
+    _, model, _ = loaded
+    linears = {name for name, module in model.named_modules() if isinstance(module, nn.Linear)}
+    in_blocks = [name for block in model.blocks() for f in block.families for name in f]
+    assert len(in_blocks) == len(set(in_blocks))
+    assert set(in_blocks) | set(model.kept()) == linears
+    assert not set(in_blocks) & set(model.kept())
+    assert {block.component for block in model.blocks()} <= set(COMPONENTS)
+
+
+def test_the_description_rebuilds_the_same_modules(loaded):
+    kind, model, _ = loaded
+    twin = kind.network.skeleton(model.architecture(), model.facts, model.assets())
+    twin.load_state_dict(model.state_dict(), assign=True)
+    seen = synthetic_observations(robot(), 1, seed=3)[0]
+    with torch.no_grad():
+        assert torch.equal(twin.eval()(twin.prepare(seen)), model(model.prepare(seen)))
+
+
+def test_quantize_save_load_gives_the_quantized_answer(loaded):
+    kind, _, folder = loaded
+    for _ in run_job(tiny_job(folder, model=kind.name, method='rtn'), ROBOTS):
+        pass
+    seen = synthetic_observations(robot(), 1, seed=3)[0]
+    packed, dense = (
+        load_packed(folder / 'artifact', backend=b).model.float() for b in ('packed', 'dequant')
+    )
+    with torch.no_grad():
+        answers = [model(model.prepare(seen)) for model in (packed, dense)]
+    torch.testing.assert_close(*answers, rtol=0, atol=1e-4)  # float32 sums in another order
+
+
+def test_the_source_files_are_those_of_the_checkpoint(loaded):
+    kind, _, folder = loaded
+    files = kind.source_files(folder / 'checkpoint')
+    assert files == sorted(files)
+    assert all(file.is_file() for file in files)
