@@ -98,6 +98,11 @@ class Graph:
             for _ in range(_BURST):
                 self._executor.spin_once(timeout_sec=0)
 
+    def spin(self, times: int) -> None:
+        """Handle what is ready, at most so many callbacks."""
+        for _ in range(times):
+            self._executor.spin_once(timeout_sec=0.001)
+
     def repeat(self, action: Callable[[], Any], until: Callable[[], Any], what: str) -> None:
         """Do something again and again, as a driver does, until something is true."""
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from hbvla_ros.ros import qos
 import pytest
+from rclpy.event_handler import PublisherEventCallbacks
 from rclpy.qos import (
     DurabilityPolicy,
     qos_check_compatible,
@@ -100,7 +101,8 @@ def test_a_publisher_that_can_not_be_heard_is_reported(graph: Any) -> None:
         RELIABLE,
         event_callbacks=qos.mismatch_events(policies.append),
     )
-    graph.probe.create_publisher(String, 'word', BEST_EFFORT)
+    quiet = PublisherEventCallbacks(use_default_callbacks=False)
+    graph.probe.create_publisher(String, 'word', BEST_EFFORT, event_callbacks=quiet)
     graph.until(lambda: policies, 'the report')
 
     assert policies == ['RELIABILITY']
