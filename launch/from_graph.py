@@ -22,6 +22,7 @@ path, since launch files are no package.
 import os
 
 from hbvla_ros.bringup.graph import ARGUMENTS, build_graph, PACKAGE
+from launch import LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument,
     EmitEvent,
@@ -35,8 +36,6 @@ from launch_ros.event_handlers import OnStateTransition
 from launch_ros.events.lifecycle import ChangeState
 from launch_ros.parameter_descriptions import ParameterValue
 from lifecycle_msgs.msg import Transition
-
-from launch import LaunchDescription
 
 
 def describe(graph):

@@ -54,6 +54,9 @@ class Hold(Enum):
     OUTSIDE_LIMITS = 'outside_limits'
 
 
+_DISABLED = 'motion is not enabled'
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutorConfig:
     """How often commands are given and how old their inputs may be."""
@@ -105,8 +108,8 @@ class Executor:
         :param config: rates and ages
         """
         self.enabled = self.estopped = False
-        self.hold: Hold | None = None
-        self.detail = ''  # the hold in words
+        self.hold: Hold | None = Hold.DISABLED  # None while moving
+        self.detail = _DISABLED  # the hold in words
         self._holds: Counter[Hold] = Counter()
         self._clamps: Counter[str] = Counter()
         self._commands = self._clock_resets = 0
@@ -226,7 +229,7 @@ class Executor:
         if self.estopped:
             return Hold.ESTOP, self._estop_reason
         if not self.enabled:
-            return Hold.DISABLED, 'motion is not enabled'
+            return Hold.DISABLED, _DISABLED
         return None
 
     def _why_no_row(self, now_ns: int) -> tuple[Hold, str] | None:

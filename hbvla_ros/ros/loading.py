@@ -39,11 +39,11 @@ class Policy(Protocol):
 
     @property
     def facts(self) -> Any:
-        """``PolicyFacts``: chunk_size, action_dim, proprio_dim, num_images, period_s."""
+        """Return ``PolicyFacts``: chunk_size, action_dim, proprio_dim, num_images, period_s."""
 
     @property
     def summary(self) -> dict[str, Any]:
-        """What was loaded, as plain JSON values."""
+        """Return what was loaded, as plain JSON values."""
 
     def infer(self, observation: Observation) -> ActionChunk:
         """Predict one chunk; raises ``HbvlaError`` for input or output that can't be used."""

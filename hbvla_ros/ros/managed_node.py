@@ -113,8 +113,12 @@ class ManagedNode(LifecycleNode):
 
     def close(self) -> None:
         """Shut down, with the last command of an active node published first."""
-        if self.state != FINALIZED:
+        if self.state == FINALIZED:
+            return
+        try:
             self.trigger_shutdown()
+        except RuntimeError:  # interrupted amid a transition, from where no shutdown leads out
+            self.on_shutdown(None)
 
     def on_configure(self, state: Any) -> Any:
         """Handle the transition from unconfigured to inactive."""

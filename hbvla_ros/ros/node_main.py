@@ -122,6 +122,8 @@ def forward_logs() -> None:
 
 
 class _RosHandler(logging.Handler):
+    """Pass a record on, at the severity that it has."""
+
     def emit(self, record: logging.LogRecord) -> None:
         logger, text = get_logger(record.name), record.getMessage()
         # One line each: rclpy refuses two severities from one place in the code.

@@ -124,8 +124,11 @@ class QuantizeNode(Node):
         self._end(1, Level.ERROR, f'failed: {type(error).__name__}: {error}')
 
     def _end(self, status: int, level: Level, message: str) -> None:
-        log = self.get_logger().info if status == 0 else self.get_logger().fatal
-        log(message)
+        # One line each: rclpy refuses two severities from one place in the code.
+        if status == 0:
+            self.get_logger().info(message)
+        else:
+            self.get_logger().fatal(message)
         self._say(level, message)
         self.exit_status = status
 

@@ -33,6 +33,8 @@ LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 
 
 class FakeNode(LifecycleNode):
+    """``good``, ``moody``, ``fragile`` or ``brief``."""
+
     def __init__(self):
         super().__init__('fake', automatically_declare_parameters_from_overrides=True)
         self.mood = self.parameters().get('mood', 'good')

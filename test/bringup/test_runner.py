@@ -15,6 +15,7 @@
 """Real processes, started and stopped by the runner."""
 
 import os
+from pathlib import Path
 import signal
 import subprocess
 import sys
@@ -22,12 +23,10 @@ import threading
 
 from builders import REPOSITORY
 from hbvla_ros.bringup.graph import NodeSpec
-import pytest
-
-pytest.importorskip('rclpy')
 from hbvla_ros.bringup.process import BringupError
 from hbvla_ros.bringup.runner import build_parser, GraphRunner, parse_values
 from hbvla_ros.core.errors import ConfigError
+import pytest
 from std_msgs.msg import String
 
 pytestmark = pytest.mark.ros
@@ -117,6 +116,15 @@ def test_waiting_in_vain_says_for_what(running):
             runner.wait_until(lambda: False, 0.1, 'godot')
         with pytest.raises(BringupError, match='for the service /no/such/service'):
             runner.call_trigger('/no/such/service', timeout_s=0.1)
+
+
+def test_a_program_that_cannot_start_is_named_and_the_others_are_stopped(running, environment):
+    prefix = Path(environment['AMENT_PREFIX_PATH'].split(os.pathsep)[0])
+    (prefix / 'lib' / 'hbvla_ros' / 'rock').write_text('no program')
+    runner = running(fake('first'), fake('second', executable='rock'))
+    with pytest.raises(BringupError, match=r'second: cannot start .*rock'):
+        runner.__enter__()
+    assert gone(runner.processes['first'].pid)
 
 
 def test_an_error_of_the_caller_stops_the_nodes_too(running):

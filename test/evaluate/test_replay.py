@@ -226,6 +226,8 @@ def test_another_instruction_drops_the_chunk_of_the_one_before(record, fast, row
 
 def test_a_chunk_that_is_not_finite_is_dropped_and_counted(bag, fast, row_policy):
     class Broken(row_policy):
+        """Its second chunk is not finite."""
+
         def infer(self, observation):
             chunk = super().infer(observation)
             rows_of_second = np.where(len(self.seen) == 2, np.nan, chunk.actions)

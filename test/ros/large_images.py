@@ -24,21 +24,23 @@ import sys
 import time
 
 import rclpy
-from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 from std_msgs.msg import Empty
 
 # Best effort, as camera drivers publish. The depth covers a stall of a busy machine, so that what
 # is lost was lost by the transport.
 SENSOR_DATA = QoSProfile(depth=12, reliability=ReliabilityPolicy.BEST_EFFORT)
+LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 CAMERAS, FRAMES, RATE_HZ, HEIGHT, WIDTH = 3, 75, 30.0, 480, 640
 
 
 def publish(node):
     publishers = [node.create_publisher(Image, f'camera_{k}', SENSOR_DATA) for k in range(CAMERAS)]
-    end = node.create_publisher(Empty, 'end', 10)
-    while not all(p.get_subscription_count() for p in (*publishers, end)):
-        time.sleep(0.02)
+    end, ready = node.create_publisher(Empty, 'end', 10), []
+    node.create_subscription(Empty, 'ready', ready.append, LATCHED)
+    while not (ready and all(p.get_subscription_count() for p in (*publishers, end))):
+        rclpy.spin_once(node, timeout_sec=0.02)
     image = Image(height=HEIGHT, width=WIDTH, encoding='rgb8', step=WIDTH * 3)
     image.data = array('B', bytes(HEIGHT * WIDTH * 3))
     start = time.monotonic()
@@ -60,6 +62,11 @@ def receive(node):
 
         node.create_subscription(Image, f'camera_{k}', count, SENSOR_DATA)
     node.create_subscription(Empty, 'end', ended.append, 10)
+    ready = node.create_publisher(Empty, 'ready', LATCHED)
+    # Both sides must know each other, or the first frames fall between them.
+    while not all(node.count_publishers(f'camera_{k}') for k in range(CAMERAS)):
+        rclpy.spin_once(node, timeout_sec=0.02)
+    ready.publish(Empty())
     while not ended:
         rclpy.spin_once(node, timeout_sec=1.0)
     print(json.dumps({'frames': FRAMES, 'received': counts}))

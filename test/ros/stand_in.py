@@ -95,9 +95,10 @@ class Robot:
 
         self._instruction.publish(String(data=text))
 
-    def show(self, *, without: str = '') -> None:
-        """Publish one picture per camera and both arms, stamped now."""
-        now_ns = self._graph.probe.get_clock().now().nanoseconds
+    def show(self, *, without: str = '', now_ns: int | None = None) -> None:
+        """Publish one picture per camera and both arms, stamped now unless told otherwise."""
+        if now_ns is None:
+            now_ns = self._graph.probe.get_clock().now().nanoseconds
         for group in ALOHA.states:
             self.states[group.topic].publish(joint_state(group, now_ns))
         for name, publisher in self.cameras.items():

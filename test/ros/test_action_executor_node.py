@@ -14,12 +14,14 @@
 
 """The action executor node over real middleware."""
 
+import json
 from typing import Any
 
 from builders import robot
 from hbvla_ros.core.action import ActionChunk
 from hbvla_ros.ros.action_executor_node import ActionExecutorNode
 from hbvla_ros.ros.chunks import chunk_message, time_message
+from hbvla_ros.ros.diagnostics import status_text
 import numpy as np
 import pytest
 from rclpy.event_handler import PublisherEventCallbacks
@@ -89,9 +91,9 @@ class Bench:
         self.graph.repeat(lambda: self.drive(target), lambda: len(self.sent) > count, 'motion')
 
     def now(self) -> dict[str, Any]:
-        """Return the newest status after asking for one."""
-        self.node.publish_report()
-        return self.status()
+        """Return what the node would report at this instant; ``status`` is what has arrived."""
+        values: dict[str, Any] = json.loads(status_text('', self.node._report()))
+        return values
 
     def holds(self, reason: str) -> dict[str, Any]:
         """Wait until the robot is held for a reason."""

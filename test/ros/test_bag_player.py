@@ -23,12 +23,10 @@ from builders import robot
 from hbvla_ros.core.bag import header_ns, message_type, read_bag, write_bag
 from hbvla_ros.core.errors import ConfigError
 from hbvla_ros.evaluate.synthetic import EpisodeConfig, IMAGE_DELAY_NS, write_demo_bag
+from hbvla_ros.ros.bag_player import BagPlayerNode, restamped
 from hypothesis import given
 from hypothesis import strategies as st
 import pytest
-
-pytest.importorskip('rclpy')
-from hbvla_ros.ros.bag_player import BagPlayerNode, restamped
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile
 from rosgraph_msgs.msg import Clock

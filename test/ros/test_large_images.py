@@ -23,7 +23,6 @@ import sys
 from hbvla_ros.bringup.graph import build_graph
 import pytest
 
-pytest.importorskip('rclpy')
 pytestmark = pytest.mark.ros
 SCRIPT = Path(__file__).with_name('large_images.py')
 

@@ -21,13 +21,13 @@ from typing import Any
 
 from hbvla_ros.core.action import ActionChunk
 from hbvla_ros.core.bag import header_ns
-from hbvla_ros.core.errors import ActionError, ArtifactError
+from hbvla_ros.core.errors import ActionError
 from hbvla_ros.core.observation import Observation
 from hbvla_ros.ros.chunks import time_message
 from hbvla_ros.ros.policy_node import PolicyNode
 import numpy as np
+from policy_bench import Bench, CHUNKS, SUCCESS
 import pytest
-from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage
@@ -36,55 +36,7 @@ from stand_in import ALOHA, joint_state, picture, Robot, StandIn
 from trajectory_msgs.msg import JointTrajectory
 
 pytestmark = pytest.mark.ros
-SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
-ERROR = TransitionCallbackReturn.ERROR
-CHUNKS = '/hbvla_policy/action_chunk'
 LEFT = ALOHA.states[0]
-
-
-class Bench:
-    """The node, the robot in front of it, and what it says."""
-
-    def __init__(self, graph: Any, policy: Any = None, **parameters: Any) -> None:
-        self.graph = graph
-        self.policy = policy or StandIn()
-        values = {
-            'model_path': '/models/stand_in',
-            'default_instruction': 'wave',
-            'inference_rate_hz': 1000.0,  # every new observation is due
-            **parameters,
-        }
-        overrides = [Parameter(name, value=value) for name, value in values.items()]
-        self.node = graph.add(
-            PolicyNode(self.policy.load, context=graph.context, parameter_overrides=overrides)
-        )
-        self.chunks = graph.collect(JointTrajectory, CHUNKS)
-        self.status = graph.status('hbvla_policy')
-
-    def start(self) -> 'Bench':
-        """Make the node active and forget the warm-up."""
-        assert self.node.trigger_configure() is SUCCESS
-        assert self.node.trigger_activate() is SUCCESS
-        self.policy.seen.clear()
-        self.graph.heard(CHUNKS)
-        self.robot = Robot(self.graph)
-        return self
-
-    def chunk(self) -> Any:
-        """Show the world to the robot until a new chunk comes."""
-        count = len(self.chunks)
-        self.graph.repeat(self.robot.show, lambda: len(self.chunks) > count, 'a chunk')
-        return self.chunks[-1]
-
-    def now(self) -> dict[str, Any]:
-        """Return the newest status after asking for one."""
-        self.node.publish_report()
-        return self.status()
-
-    def says(self, condition: Any, what: str) -> dict[str, Any]:
-        """Wait for a status of which something is true."""
-        self.graph.repeat(self.node.publish_report, lambda: condition(self.status()), what)
-        return self.status()
 
 
 def test_what_the_robot_sees_becomes_a_chunk_of_its_actions(graph: Any) -> None:
@@ -114,20 +66,6 @@ def test_the_stamp_is_that_of_the_oldest_image(graph: Any) -> None:
     assert header_ns(bench.chunks[0]) == now_ns
 
 
-def test_the_parameters_reach_the_loader_and_the_warm_up_is_not_counted(graph: Any) -> None:
-    bench = Bench(graph, backend='dequant', device='cuda:1', num_threads=3, warmup_runs=2)
-    assert bench.node.trigger_configure() is SUCCESS
-    assert bench.policy.loaded == (
-        Path('/models/stand_in'),
-        {'backend': 'dequant', 'device': 'cuda:1', 'dtype': 'auto', 'num_threads': 3},
-    )
-    assert bench.node.trigger_activate() is SUCCESS
-
-    assert len(bench.policy.seen) == 2
-    assert all((o.images['cam_high'] == 0).all() for o in bench.policy.seen)
-    assert bench.says(lambda s: s['state'] == 'active', 'active')['chunks'] == 0
-
-
 def test_statistics_are_reported(graph: Any) -> None:
     bench = Bench(graph).start()
     bench.chunk()
@@ -138,76 +76,6 @@ def test_statistics_are_reported(graph: Any) -> None:
     assert status['observation_to_chunk']['p99_ms'] >= status['inference']['p50_ms']
     assert status['inputs']['cam_high']['used'] > 0
     assert status['inputs'][LEFT.topic]['dropped'] == {}
-
-
-@pytest.mark.parametrize(
-    ('parameters', 'facts', 'reason'),
-    [
-        ({'model_path': ''}, {}, 'model_path is empty'),
-        ({'robot': 'r2d2'}, {}, "no robot 'r2d2'; known: "),
-        ({}, {'num_images': 2}, 'the policy has 2 camera images, robot mobile_aloha has 3'),
-        ({}, {'proprio_dim': 8}, 'the policy has 8 state values, robot mobile_aloha has 14'),
-        ({}, {'action_dim': 7}, 'the policy has 7 actions, robot mobile_aloha has 14'),
-        (
-            {'execute_steps': 26, 'inference_rate_hz': 0.0},
-            {},
-            'execute_steps is 26, but this policy predicts 25 rows',
-        ),
-        ({'default_instruction': 'x' * 513}, {}, 'the instruction has 513 characters'),
-    ],
-)
-def test_what_does_not_fit_fails_to_configure_and_is_explained(
-    graph: Any, parameters: dict[str, Any], facts: dict[str, Any], reason: str
-) -> None:
-    bench = Bench(graph, StandIn(**facts), **parameters)
-
-    assert bench.node.trigger_configure() is FAILURE
-    status = bench.says(lambda s: s['level'] == 'error', 'the reason')
-    assert reason in status['message']
-    assert status['state'] == 'unconfigured'
-
-
-def test_after_a_failure_the_node_can_be_corrected_and_configured(graph: Any) -> None:
-    bench = Bench(graph, model_path='')
-    assert bench.node.trigger_configure() is FAILURE
-
-    [result] = bench.node.set_parameters([Parameter('model_path', value='/models/stand_in')])
-    assert result.successful
-    assert bench.node.trigger_configure() is SUCCESS
-    assert bench.says(lambda s: s['state'] == 'inactive', 'inactive')['message'] == 'inactive'
-
-
-@pytest.mark.parametrize(
-    ('error', 'outcome', 'text'),
-    [
-        (ArtifactError('weights.safetensors is cut off'), FAILURE, 'weights.safetensors is cut'),
-        (RuntimeError('out of memory'), ERROR, 'unexpectedly: RuntimeError: out of memory'),
-    ],
-)
-def test_a_policy_that_does_not_load_leaves_the_node_unconfigured(
-    graph: Any, error: Exception, outcome: Any, text: str
-) -> None:
-    class Broken(StandIn):
-        def load(self, path: Path, **options: Any) -> Any:
-            raise error
-
-    bench = Bench(graph, Broken())
-
-    assert bench.node.trigger_configure() is outcome
-    status = bench.says(lambda s: s['level'] == 'error', 'the reason')
-    assert text in status['message']
-    assert status['state'] == 'unconfigured'
-
-
-def test_a_policy_that_can_not_predict_is_not_activated(graph: Any) -> None:
-    bench = Bench(graph)
-    assert bench.node.trigger_configure() is SUCCESS
-    bench.policy.error = ActionError('the output holds NaN')
-
-    assert bench.node.trigger_activate() is FAILURE
-    assert bench.status()['message'] == 'activate failed: the output holds NaN'
-    bench.policy.error = None
-    assert bench.node.trigger_activate() is SUCCESS
 
 
 def test_an_image_that_can_not_be_used_is_counted_and_no_chunk_comes(graph: Any) -> None:
@@ -223,7 +91,8 @@ def test_an_image_that_can_not_be_used_is_counted_and_no_chunk_comes(graph: Any)
         return bench.now()['inputs'].get('cam_high', {}).get('dropped')
 
     graph.repeat(show, dropped, 'the drop')
-    status = bench.says(lambda s: s['level'] == 'error', 'an error')
+    status = bench.now()
+    assert status['level'] == 'error'
     assert 'cam_high: nothing received' in status['message']
     assert 'depth in millimetres' in status['inputs']['cam_high']['last_problem']
     assert (bench.chunks, bench.policy.seen) == ([], [])
@@ -247,8 +116,8 @@ def test_the_camera_that_stops_is_named(graph: Any) -> None:
         lambda: stale(bench.now()),
         'a stale camera',
     )
-    assert bench.status()['level'] == 'error'
-    assert silent in bench.status()['message']
+    assert bench.now()['level'] == 'error'
+    assert silent in bench.now()['message']
 
 
 def test_joints_are_found_by_name_whatever_their_order(graph: Any) -> None:
@@ -384,38 +253,6 @@ def test_a_bug_in_the_network_deactivates_the_node_with_the_reason(graph: Any) -
     assert bench.node.trigger_activate() is SUCCESS
 
 
-def test_a_deactivated_node_is_silent_and_can_be_activated_again(graph: Any) -> None:
-    bench = Bench(graph).start()
-    bench.chunk()
-    assert bench.node.trigger_deactivate() is SUCCESS
-    graph.until(lambda: graph.probe.count_subscribers(ALOHA.cameras[0].topic) == 0, 'silence')
-    assert bench.node.trigger_activate() is SUCCESS
-    bench.chunk()
-    assert bench.node.trigger_deactivate() is SUCCESS
-    assert bench.node.trigger_cleanup() is SUCCESS
-
-    bench.says(lambda s: s['state'] == 'unconfigured', 'the cleanup')
-    graph.until(lambda: graph.probe.count_subscribers(LEFT.topic) == 0, 'silence')
-
-
-def test_parameters_are_fixed_while_the_node_is_configured(graph: Any) -> None:
-    bench = Bench(graph)
-    assert bench.node.trigger_configure() is SUCCESS
-    [result] = bench.node.set_parameters([Parameter('max_image_age_s', value=0.3)])
-
-    assert not result.successful
-    assert 'max_image_age_s cannot be changed now: the node is inactive' in result.reason
-
-
-def test_a_parameter_out_of_range_is_refused_with_its_name(graph: Any) -> None:
-    bench = Bench(graph)
-    [result] = bench.node.set_parameters([Parameter('max_image_age_s', value=100.0)])
-
-    assert not result.successful
-    assert 'max_image_age_s' in result.reason
-    assert '60' in result.reason
-
-
 def test_images_without_stamps_count_from_their_arrival(graph: Any) -> None:
     bench = Bench(graph, timeline='receive').start()
     before_ns = graph.probe.get_clock().now().nanoseconds
@@ -461,10 +298,7 @@ def test_when_simulated_time_goes_back_the_node_starts_anew(graph: Any) -> None:
 
     def show(now_ns: int) -> None:
         clock.publish(Clock(clock=time_message(now_ns)))
-        for group in ALOHA.states:
-            bench.robot.states[group.topic].publish(joint_state(group, now_ns))
-        for publisher in bench.robot.cameras.values():
-            publisher.publish(picture(now_ns))
+        bench.robot.show(now_ns=now_ns)
 
     graph.repeat(lambda: show(50_000_000_000), lambda: bench.chunks, 'a chunk')
     graph.repeat(lambda: show(1_000_000_000), lambda: len(bench.chunks) > 1, 'an early chunk')
@@ -511,3 +345,24 @@ def test_a_packed_artifact_predicts_over_ros(graph: Any, tiny_artifact: Path) ->
     status = graph.status('hbvla_policy')
     graph.until(lambda: status()['chunks'] >= 1, 'the count')
     assert status()['policy']['method'] == 'hbvla'
+
+
+def test_a_prediction_from_before_time_went_back_is_discarded(graph: Any) -> None:
+    policy = Slow()
+    bench = Bench(graph, policy, use_sim_time=True).start()
+    clock = graph.advertise(Clock, '/clock')
+    assert policy.begun.acquire()  # the warm-up
+
+    def show(now_ns: int) -> None:
+        clock.publish(Clock(clock=time_message(now_ns)))
+        bench.robot.show(now_ns=now_ns)
+
+    graph.repeat(
+        lambda: show(50_000_000_000), lambda: policy.begun.acquire(blocking=False), 'a prediction'
+    )
+    graph.repeat(lambda: show(1_000_000_000), lambda: bench.now()['clock_resets'] > 0, 'the reset')
+    policy.go.release(100)
+    graph.repeat(lambda: show(1_000_000_000), lambda: bench.chunks, 'an early chunk')
+
+    assert bench.now()['discarded'] >= 1
+    assert header_ns(bench.chunks[0]) == 1_000_000_000

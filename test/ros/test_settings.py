@@ -57,8 +57,10 @@ def test_the_documentation_shows_every_parameter(name: str, cls: Any) -> None:
     section = page.split(f'## hbvla_{name}\n')[1].splitlines()
     start = section.index('| parameter | default | allowed | meaning |') + 2
 
-    # The whole table in order, up to the empty line that ends it.
-    assert section[start : section.index('', start)] == [row(entry) for entry in settings_of(cls)]
+    end = section.index('', start)
+
+    # The whole table, in order.
+    assert section[start:end] == [row(entry) for entry in settings_of(cls)]
 
 
 @pytest.mark.parametrize('cls', FILES.values())
