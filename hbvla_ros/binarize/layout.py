@@ -23,7 +23,7 @@ multiplies, the salient part stands twice: once per plane.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hbvla_ros.binarize.haar import inverse_transform, transform
+from hbvla_ros.binarize.transforms import inverse_transform, transform
 from hbvla_ros.core.errors import ConfigError
 import torch
 
@@ -51,9 +51,9 @@ class ColumnLayout:
     permutation: torch.Tensor | None = None
 
     def __post_init__(self) -> None:
-        if not 0 <= self.num_salient < self.in_features:
+        if not 0 <= self.num_salient <= self.in_features:
             raise ConfigError(
-                f'num_salient must be in 0..{self.in_features - 1}, got {self.num_salient}'
+                f'num_salient must be in 0..{self.in_features}, got {self.num_salient}'
             )
 
     @property
@@ -78,8 +78,14 @@ class ColumnLayout:
 
     @property
     def segments(self) -> int:
-        """Return the number of row scales per row: one, or two with a salient part."""
-        return 2 if self.num_salient else 1
+        """Return the number of row scales per row."""
+        return len(self.segment_widths)
+
+    @property
+    def segment_widths(self) -> tuple[int, ...]:
+        """Return the virtual widths of the parts that have a row scale of their own."""
+        widths = (self.plain_width, 2 * self.salient_width)
+        return tuple(width for width in widths if width)
 
     def gather(self, x: torch.Tensor) -> torch.Tensor:
         """

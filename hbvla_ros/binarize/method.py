@@ -63,6 +63,8 @@ METHODS: Registry[Method] = Registry(
     {
         'rtn': 'hbvla_ros.binarize.methods.rtn:RTN',
         'hbvla': 'hbvla_ros.binarize.methods.hbvla:HBVLA',
+        'hbvla_plus': 'hbvla_ros.binarize.methods.hbvla_plus:HBVLA_PLUS',
+        'two_plane': 'hbvla_ros.binarize.methods.two_plane:TWO_PLANE',
     },
 )
 

@@ -86,10 +86,8 @@ def segment_scales(layout: ColumnLayout, row_scale: torch.Tensor) -> torch.Tenso
     :param row_scale: ``[out, segments]``
     :return: ``[out, virtual_width / 128]``
     """
-    plain = layout.plain_width // GROUP
-    groups = layout.virtual_width // GROUP
-    segment = (torch.arange(groups, device=row_scale.device) >= plain).long()
-    return row_scale[:, segment]
+    repeats = torch.tensor(layout.segment_widths, device=row_scale.device) // GROUP
+    return row_scale.repeat_interleave(repeats, dim=1)
 
 
 def fold_planes(virtual: torch.Tensor, layout: ColumnLayout) -> torch.Tensor:
@@ -106,9 +104,8 @@ def round_levels(levels: torch.Tensor, layout: ColumnLayout) -> tuple[torch.Tens
     :return: int8 levels of the same shape and ``float32 [out, segments]`` row scales; a row of
         zeros gets scale 0
     """
-    plain = layout.plain_width // GROUP
     magnitude = levels.abs().amax(dim=-1)
-    parts = [magnitude[:, :plain]] + ([magnitude[:, plain:]] if layout.num_salient else [])
+    parts = magnitude.split([width // GROUP for width in layout.segment_widths], dim=1)
     row_scale = torch.stack([part.amax(dim=1) for part in parts], dim=1) / LEVEL_MAX
     row_scale = row_scale.to(torch.float32)
     scale = segment_scales(layout, row_scale)[..., None]

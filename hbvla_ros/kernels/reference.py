@@ -42,15 +42,14 @@ def linear(x: torch.Tensor, packed: PackedWeight) -> torch.Tensor:
     """
     layout = packed.layout
     z = layout.to_virtual(layout.forward(x)).float().flatten(0, -2)
-    cut = layout.plain_width
-    parts = [z[:, :cut], z[:, cut:]][: layout.segments]
+    parts = z.split(layout.segment_widths, dim=1)
     result = torch.empty(z.shape[0], packed.out_features, device=z.device)
     for first in range(0, row_blocks(packed.out_features), PANEL_BLOCKS):
         last = min(first + PANEL_BLOCKS, row_blocks(packed.out_features))
         panel = _integer_panel(packed, first, last)
         rows = slice(first * 16, min(last * 16, packed.out_features))
         panel = panel[: rows.stop - rows.start]
-        pieces = [panel[:, :cut], panel[:, cut:]][: layout.segments]
+        pieces = panel.split(layout.segment_widths, dim=1)
         result[:, rows] = sum(
             (part @ piece.T) * packed.row_scale[segment, rows]
             for segment, (part, piece) in enumerate(zip(parts, pieces, strict=True))

@@ -83,6 +83,11 @@ def test_padding_goes_to_whole_groups(count, expected):
     assert padded(count) == expected
 
 
+def test_all_columns_may_be_salient():
+    layout = ColumnLayout(200, 200)
+    assert (layout.plain_width, layout.virtual_width, layout.segments) == (0, 512, 1)
+
+
 def test_more_salient_columns_than_there_are_is_refused():
-    with pytest.raises(ConfigError, match=r'num_salient must be in 0\.\.9, got 10'):
-        ColumnLayout(10, 10)
+    with pytest.raises(ConfigError, match=r'num_salient must be in 0\.\.10, got 11'):
+        ColumnLayout(10, 11)

@@ -21,7 +21,7 @@ from hbvla_ros.kernels.packing import pack
 import pytest
 import torch
 
-SHAPES = [(16, 128, 0), (7, 80, 0), (40, 336, 20), (24, 1152, 128), (33, 300, 299)]
+SHAPES = [(16, 128, 0), (7, 80, 0), (40, 336, 20), (24, 1152, 128), (33, 300, 299), (16, 200, 200)]
 ROWS = (1, 2, 17, 64, 261)
 
 

@@ -84,6 +84,8 @@ def test_stored_bytes_are_the_bytes_of_the_arrays(out, n, salient):
         (4096, 11008, 0, 4096, 1.132),
         (4304, 1152, 0, 4304, 1.157),
         (1152, 4304, 256, 1152, 1.233),
+        (4096, 4096, 4096, 4096, 2.262),  # two planes everywhere
+        (4096, 11008, 11008, 4096, 2.257),
     ],
 )
 def test_stored_bits_at_published_shapes(out, n, salient, family, bits):

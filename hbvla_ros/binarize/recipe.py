@@ -1,0 +1,192 @@
+# Copyright 2026 The hbvla_ros Authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""
+The recipe that HBVLA and its relatives share; a method is a set of switches.
+
+Mixed Hessian -> salient columns -> permutation -> transform -> levels with column feedback, two
+planes on the salient part -> sweeps of refit and sign descent -> int8 levels -> a last pass over
+the signs. The rows of all linears of a family are stacked and coded together.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+import math
+
+from hbvla_ros.binarize.feedback import code_with_feedback, GroupCodes, sign_pass
+from hbvla_ros.binarize.layout import ColumnLayout, GROUP
+from hbvla_ros.binarize.method import damped, FamilyStats
+from hbvla_ros.binarize.pairing import greedy_pair
+from hbvla_ros.binarize.refit import refit
+from hbvla_ros.binarize.saliency import budgets, column_scores, split_columns
+from hbvla_ros.binarize.transforms import check_transform
+from hbvla_ros.binarize.weight import BinaryWeight, round_levels, segment_scales
+from hbvla_ros.core.errors import ConfigError
+import torch
+
+SEARCH = -1
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecipeConfig:
+    """
+    The switches of the recipe.
+
+    ``num_salient`` is a number of columns, or -1 to search: another 128 columns are taken while
+    the logarithm of the error falls by ``min_gain_per_bit`` per added stored bit, the rate at
+    which a second plane on *all* columns would lower it. ``planes: 2`` codes all columns twice.
+    """
+
+    corrected: float = 1.0  # weight of the corrected Hessian in the mixture; 1 is the paper
+    dampening: float = 0.01
+    pairing: bool = True
+    transform: str = 'haar'
+    salient_transform: str = 'haar'
+    num_salient: int = SEARCH
+    max_salient_share: float = 0.25
+    min_gain_per_bit: float = 1.0
+    planes: int = 1
+    sweeps: int = 0  # of refit and sign descent under the full Hessian
+    frozen_sign_pass: bool = True  # one pass over the signs after the levels are rounded
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.corrected <= 1:
+            raise ConfigError(f'corrected must be in 0..1, got {self.corrected}')
+        if not self.dampening > 0:
+            raise ConfigError(f'dampening must be positive, got {self.dampening}')
+        if self.num_salient < SEARCH:
+            raise ConfigError(f'num_salient must be -1 (search) or more, got {self.num_salient}')
+        if not 0 <= self.max_salient_share <= 1:
+            raise ConfigError(f'max_salient_share must be in 0..1, got {self.max_salient_share}')
+        if self.planes not in (1, 2):
+            raise ConfigError(f'planes must be 1 or 2, got {self.planes}')
+        if not 0 <= self.sweeps <= 100:
+            raise ConfigError(f'sweeps must be in 0..100, got {self.sweeps}')
+        check_transform(self.transform)
+        check_transform(self.salient_transform)
+
+
+def quantize_family(
+    weights: Sequence[torch.Tensor], stats: FamilyStats, config: RecipeConfig
+) -> list[BinaryWeight]:
+    """
+    Quantize the linears of one family.
+
+    :param weights: ``[out_i, n]`` each, float32; not changed
+    :param stats: both Hessians of their common input
+    :param config: the switches
+    :return: one code per linear, sharing permutation, transform and salient columns
+    :raises CalibrationError: if the input was zero or not finite throughout
+    """
+    stacked = torch.cat([weight.float() for weight in weights])
+    mixed = (1 - config.corrected) * stats.plain + config.corrected * stats.corrected
+    stacked[:, mixed.diagonal() <= 0] = 0  # dead columns: the damping alone holds them
+    hessian, added = damped(mixed, config.dampening)
+    best: tuple[float, BinaryWeight] | None = None
+    for layout in _layouts(stacked, hessian, config):
+        weight, error = _code(stacked, layout.rotate(hessian, added).float(), layout, config)
+        if best is not None and not _pays(best, (error, weight), config):
+            break
+        best = (error, weight)
+    assert best is not None
+    return _unstack(best[1], [len(weight) for weight in weights])
+
+
+def _layouts(
+    stacked: torch.Tensor, hessian: torch.Tensor, config: RecipeConfig
+) -> list[ColumnLayout]:
+    """Return the layouts to try, from few salient columns to many."""
+    n = stacked.shape[1]
+    if config.planes == 2:
+        return [ColumnLayout(n, num_salient=n, salient_transform=config.transform)]
+    counts: Sequence[int] = [min(config.num_salient, n - 1)]
+    if config.num_salient == SEARCH:
+        counts = list(budgets(n, config.max_salient_share))
+    scores = column_scores(stacked, hessian) if any(counts) else torch.zeros(n)
+    return [_layout(stacked, scores, count, config) for count in counts]
+
+
+def _layout(
+    stacked: torch.Tensor, scores: torch.Tensor, count: int, config: RecipeConfig
+) -> ColumnLayout:
+    plain, salient = split_columns(scores.to(stacked.device), count)
+    if config.pairing:
+        plain = plain[greedy_pair(stacked[:, plain]).to(plain.device)]
+    permutation = torch.cat([plain, salient])
+    identity = torch.equal(permutation, torch.arange(len(permutation), device=plain.device))
+    return ColumnLayout(
+        in_features=stacked.shape[1],
+        num_salient=count,
+        transform=config.transform,
+        salient_transform=config.salient_transform,
+        permutation=None if identity else permutation,
+    )
+
+
+def _code(
+    stacked: torch.Tensor, hessian: torch.Tensor, layout: ColumnLayout, config: RecipeConfig
+) -> tuple[BinaryWeight, float]:
+    target = layout.forward(stacked)
+    groups = layout.plain_width // GROUP, layout.salient_width // GROUP
+    codes = code_with_feedback(target, hessian, [1] * groups[0] + [2] * groups[1])
+    for _ in range(config.sweeps):
+        codes = sign_pass(target, hessian, refit(target, hessian, codes))
+    codes, levels, row_scale = _round(codes, layout)
+    if config.frozen_sign_pass:
+        codes = sign_pass(target, hessian, codes)
+    signs = _virtual_signs(codes.choice, layout)
+    residual = target - codes.values()
+    error = float(((residual @ hessian) * residual).sum())
+    return BinaryWeight(layout, signs, levels, row_scale), error
+
+
+def _round(
+    codes: GroupCodes, layout: ColumnLayout
+) -> tuple[GroupCodes, torch.Tensor, torch.Tensor]:
+    """Put the levels on the int8 grid; the codes that come back use the rounded levels."""
+    plain = layout.plain_width // GROUP
+    salient = codes.levels[plain:]
+    virtual = [levels[:, 0] for levels in codes.levels] + [levels[:, 1] for levels in salient]
+    levels, row_scale = round_levels(torch.stack(virtual, dim=1), layout)
+    real = levels.float() * segment_scales(layout, row_scale)[..., None]
+    width = layout.width // GROUP
+    rounded = [real[:, [g]] for g in range(plain)] + [
+        torch.stack([real[:, g], real[:, g - plain + width]], dim=1) for g in range(plain, width)
+    ]
+    return GroupCodes(rounded, codes.choice), levels, row_scale
+
+
+def _virtual_signs(choice: torch.Tensor, layout: ColumnLayout) -> torch.Tensor:
+    return torch.cat([(choice & 1) > 0, (layout.split(choice)[1] & 2) > 0], dim=1)
+
+
+def _pays(
+    before: tuple[float, BinaryWeight], after: tuple[float, BinaryWeight], config: RecipeConfig
+) -> bool:
+    # A group costs 128 sign bits and two int8 levels per row, padded.
+    widths = [weight.layout.virtual_width for _, weight in (before, after)]
+    added_bits = (widths[1] - widths[0]) * (GROUP + 16) / GROUP / after[1].layout.in_features
+    if after[0] <= 0 or before[0] <= 0:
+        return after[0] < before[0]
+    return math.log(before[0] / after[0]) >= config.min_gain_per_bit * max(added_bits, 1e-9)
+
+
+def _unstack(weight: BinaryWeight, rows: Sequence[int]) -> list[BinaryWeight]:
+    parts = zip(
+        weight.signs.split(list(rows)),
+        weight.levels.split(list(rows)),
+        weight.row_scale.split(list(rows)),
+        strict=True,
+    )
+    return [BinaryWeight(weight.layout, *part) for part in parts]
