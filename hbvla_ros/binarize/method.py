@@ -34,17 +34,21 @@ class FamilyStats:
     """
     Second moments of the input of a family, both ``float32 [n, n]``.
 
-    ``plain`` is ``2/N sum x x^T``; ``corrected`` weighs each token by its importance S_t.
+    ``plain`` is ``2/N sum x x^T``; ``corrected`` weighs each token by its importance S_t. The
+    shifts, ``2/N sum (x_full - x) x^T``, exist where a full-precision stream ran beside.
     """
 
     plain: torch.Tensor
     corrected: torch.Tensor
+    plain_shift: torch.Tensor | None = None
+    corrected_shift: torch.Tensor | None = None
 
 
 class Method(Protocol):
-    """One way to binarize a family."""
+    """One way to binarize a family; ``target`` is what it codes unless the job says otherwise."""
 
     config_type: type
+    target: str
 
     def quantize(
         self, weights: Sequence[torch.Tensor], stats: FamilyStats, config: Any

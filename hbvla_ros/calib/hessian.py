@@ -16,7 +16,8 @@
 Streaming second moments of the input of a family of linears.
 
 ``plain = 2/N sum x x^T`` and ``corrected = 2/N sum S_t x x^T``, accumulated in float32 (float64 on
-request) token by token, freed after use. Source: arXiv 2602.13710.
+request) token by token, freed after use; with a full-precision stream beside, the same sums of
+``(x_full - x) x^T``. Source: arXiv 2602.13710.
 """
 
 from hbvla_ros.core.errors import CalibrationError
@@ -24,25 +25,32 @@ import torch
 
 
 class HessianAccumulator:
-    """Running sums for one family; memory is two ``n x n`` matrices."""
+    """Running sums for one family; memory is two ``n x n`` matrices, four with shifts."""
 
-    def __init__(self, in_features: int, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self, in_features: int, dtype: torch.dtype = torch.float32, *, shifted: bool = False
+    ) -> None:
         """
         Start at zero.
 
         :param in_features: n
         :param dtype: of the running sums
+        :param shifted: also sum up the shifts to a full-precision stream
         """
         self._plain = torch.zeros(in_features, in_features, dtype=dtype)
         self._corrected = torch.zeros_like(self._plain)
+        self._shifts = [torch.zeros_like(self._plain) for _ in range(2)] if shifted else []
         self.tokens = 0
 
-    def update(self, x: torch.Tensor, importance: torch.Tensor) -> None:
+    def update(
+        self, x: torch.Tensor, importance: torch.Tensor, full: torch.Tensor | None = None
+    ) -> None:
         """
         Add tokens.
 
         :param x: ``[..., n]``, any float dtype and device
         :param importance: S_t >= 0, one per token (any shape with as many entries)
+        :param full: the same tokens in the full-precision stream; needed with ``shifted``
         :raises CalibrationError: if the counts differ or a value is not finite
         """
         rows = x.detach().flatten(0, -2).to(self._plain.dtype).cpu()
@@ -54,6 +62,11 @@ class HessianAccumulator:
         self._plain += rows.T @ rows
         self._corrected += rows.T @ (rows * weight[:, None])
         self.tokens += len(rows)
+        if self._shifts:
+            assert full is not None
+            away = full.detach().flatten(0, -2).to(rows) - rows
+            self._shifts[0] += away.T @ rows
+            self._shifts[1] += away.T @ (rows * weight[:, None])
 
     def plain(self) -> torch.Tensor:
         """
@@ -66,6 +79,14 @@ class HessianAccumulator:
     def corrected(self) -> torch.Tensor:
         """Return ``2/N sum S_t x x^T``, ``[n, n]``; raises like :meth:`plain`."""
         return self._finish(self._corrected)
+
+    def plain_shift(self) -> torch.Tensor | None:
+        """Return ``2/N sum (x_full - x) x^T``, or None without a second stream."""
+        return self._finish(self._shifts[0]) if self._shifts else None
+
+    def corrected_shift(self) -> torch.Tensor | None:
+        """Return ``2/N sum S_t (x_full - x) x^T``, or None without a second stream."""
+        return self._finish(self._shifts[1]) if self._shifts else None
 
     def _finish(self, running: torch.Tensor) -> torch.Tensor:
         if not self.tokens:

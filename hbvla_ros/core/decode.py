@@ -28,16 +28,17 @@ from hbvla_ros.core.robot import JointGroup
 import numpy as np
 from numpy.typing import NDArray
 
-# encoding: (channels, order of R, G, B among them)
+_FORWARD, _BACKWARD = slice(0, 3), slice(2, None, -1)
+# encoding: (channels, where R, G, B lie among them); one channel is repeated
 _COLOURS = {
-    'rgb8': (3, (0, 1, 2)),
-    'bgr8': (3, (2, 1, 0)),
-    'rgba8': (4, (0, 1, 2)),
-    'bgra8': (4, (2, 1, 0)),
-    'mono8': (1, (0, 0, 0)),
-    '8UC1': (1, (0, 0, 0)),
-    '8UC3': (3, (2, 1, 0)),  # OpenCV's own order
-    '8UC4': (4, (2, 1, 0)),
+    'rgb8': (3, _FORWARD),
+    'bgr8': (3, _BACKWARD),
+    'rgba8': (4, _FORWARD),
+    'bgra8': (4, _BACKWARD),
+    'mono8': (1, _FORWARD),
+    '8UC1': (1, _FORWARD),
+    '8UC3': (3, _BACKWARD),  # OpenCV's own order
+    '8UC4': (4, _BACKWARD),
 }
 _REASONS = {
     '16UC1': 'depth in millimetres is not a picture; give the colour topic of that camera',
@@ -74,7 +75,8 @@ def to_rgb(message: Any) -> NDArray[np.uint8]:
     rows = np.lib.stride_tricks.as_strided(
         flat, (height, width, channels), (step, channels, 1), writeable=False
     )
-    return np.ascontiguousarray(rows[:, :, order])
+    # Slices and not an index array: rgb8 becomes one plain copy.
+    return np.array(np.broadcast_to(rows[:, :, order], (height, width, 3)), order='C')
 
 
 def compressed_to_rgb(message: Any) -> NDArray[np.uint8]:

@@ -27,17 +27,16 @@ import time
 from typing import Any
 
 from hbvla_ros.binarize.method import FamilyStats, Method, output_error
+from hbvla_ros.binarize.target import corrected_target
 from hbvla_ros.binarize.weight import BinaryWeight
-from hbvla_ros.calib.capture import arguments_of, watch_inputs
 from hbvla_ros.calib.hessian import HessianAccumulator
 from hbvla_ros.calib.probe import jacobian_importance
 from hbvla_ros.core.errors import ConfigError
 from hbvla_ros.models.base import Block, COMPONENTS, VlaModel
 from hbvla_ros.models.surgery import find_linear
+from hbvla_ros.quantize.job import CORRECTED
+from hbvla_ros.quantize.streams import Streams
 import torch
-from torch import nn
-
-Call = tuple[tuple[Any, ...], dict[str, Any]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +56,8 @@ class BlockJob:
     """
     The state of a running job; ``layers`` and ``skipped`` are complete when it ends.
 
-    ``inputs`` are prepared model inputs, one per sample; ``actions`` the full-precision answers;
+    ``target`` is ``plain`` or ``corrected`` (``binarize/target.py``, two streams). ``inputs`` are
+    prepared model inputs, one per sample; ``actions`` the full-precision answers;
     ``importance`` maps a block's name to one S_t per sample.
     """
 
@@ -67,6 +67,7 @@ class BlockJob:
     config: Any
     components: Sequence[str]
     protect: Sequence[str]
+    target: str
     clock: Callable[[], float] = time.perf_counter  # only for the seconds of the report
     layers: dict[str, QuantizedLayer] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
@@ -147,48 +148,26 @@ def quantize_blocks(job: BlockJob, plan: Sequence[Block]) -> Iterator[tuple[Bloc
     :param plan: what :meth:`BlockJob.plan` returned
     :return: after each block, the block and its mean output error
     """
-    calls: list[Call] = []
-    chain = ''
-    for index, block in enumerate(plan):
-        module = job.model.get_submodule(block.name)
-        follows = block.chain == chain and _follows(job.model, plan[index - 1], block)
-        if not follows:
-            calls = [
-                arguments_of(module, lambda inputs=inputs: job.model(inputs))  # type: ignore[misc]
-                for inputs in job.inputs
-            ]
-        chain = block.chain
-        stats = _collect(module, block, job.model, calls, job.importance[block.name])
-        for names in block.families:
-            _quantize_family(job, block, names, stats.pop(names[0]))
-        calls = [_advance(module, call) for call in calls]
+    streams = Streams(job.model, job.inputs, plan, two=job.target == CORRECTED)
+    for block in plan:
+        streams.enter(block)
+        for families in _together(job, block):
+            stats = streams.collect(block, families, job.importance[block.name])
+            for names in families:
+                _quantize_family(job, block, names, stats.pop(names[0]))
+        streams.leave(block)
         errors = [job.layers[name].output_error for names in block.families for name in names]
         yield block, sum(errors) / len(errors)
 
 
-def _follows(model: VlaModel, before: Block, block: Block) -> bool:
-    """Tell whether ``block`` runs directly after ``before``; a skipped one may lie between."""
-    names = [b.name for b in model.blocks() if b.chain == block.chain]
-    return names.index(block.name) == names.index(before.name) + 1
+def _together(job: BlockJob, block: Block) -> Sequence[Sequence[Sequence[str]]]:
+    """
+    Group the families whose inputs are collected in one run of the block.
 
-
-def _collect(
-    module: nn.Module,
-    block: Block,
-    model: VlaModel,
-    calls: Sequence[Call],
-    importance: Sequence[torch.Tensor],
-) -> dict[str, HessianAccumulator]:
-    firsts = {names[0]: find_linear(model, names[0]) for names in block.families}
-    stats = {name: HessianAccumulator(linear.in_features) for name, linear in firsts.items()}
-    for (args, kwargs), score in zip(calls, importance, strict=True):
-
-        def see(name: str, x: torch.Tensor, score: torch.Tensor = score) -> None:
-            stats[name].update(x, score)
-
-        with watch_inputs(firsts, see):
-            module(*args, **kwargs)
-    return stats
+    With a plain target all of them, with the block's original weights. A corrected target must see
+    what the families before it in the block have already put right, or it would do so again.
+    """
+    return [[names] for names in block.families] if job.target == CORRECTED else [block.families]
 
 
 def _quantize_family(
@@ -197,7 +176,11 @@ def _quantize_family(
     started = job.clock()
     linears = [find_linear(job.model, name) for name in names]
     weights = [linear.weight.detach().to('cpu', torch.float32, copy=True) for linear in linears]
-    stats = FamilyStats(moments.plain(), moments.corrected())
+    stats = FamilyStats(
+        moments.plain(), moments.corrected(), moments.plain_shift(), moments.corrected_shift()
+    )
+    if job.target == CORRECTED:
+        weights = corrected_target(weights, stats, getattr(job.config, 'corrected', 0.0))
     coded = job.method.quantize(weights, stats, job.config)
     seconds = job.clock() - started
     for name, linear, before, code in zip(names, linears, weights, coded, strict=True):
@@ -211,10 +194,3 @@ def _quantize_family(
             policy_error=output_error(before, after, stats.corrected),
             seconds=seconds,
         )
-
-
-def _advance(module: nn.Module, call: Call) -> Call:
-    args, kwargs = call
-    output = module(*args, **kwargs)
-    first = output[0] if isinstance(output, tuple) else output
-    return (first, *args[1:]), kwargs

@@ -64,6 +64,7 @@ def artifact_contents(work: BlockJob, provenance: Provenance) -> Artifact:
         job={
             'method': job.method,
             'config': asdict(provenance.config),
+            'target': work.target,
             'components': list(job.components),
             'protect': list(job.protect),
             'probe_draws': job.probe_draws,

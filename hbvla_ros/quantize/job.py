@@ -21,6 +21,8 @@ from hbvla_ros.core.errors import ConfigError
 import yaml
 
 DEFAULT_COMPONENTS = ('vision', 'projector', 'language')
+AUTO, PLAIN, CORRECTED = 'auto', 'plain', 'corrected'
+TARGETS = (AUTO, PLAIN, CORRECTED)
 
 
 def _setting(default: Any, description: str, **extra: Any) -> Any:
@@ -40,8 +42,13 @@ class QuantizeJob:
     model: str = _setting('openvla_oft', 'kind of network: openvla_oft')
     preset: str = _setting('aloha', 'shape of actions and observations: libero, aloha or bridge')
     unnorm_key: str = _setting('', 'statistics to use; may stay empty if the file has one entry')
-    method: str = _setting('hbvla', 'binarization method: hbvla or rtn')
+    method: str = _setting('hbvla', 'binarization method: rtn, hbvla, hbvla_plus or two_plane')
     settings: tuple[str, ...] = _setting((), 'settings of the method, each as name=value')
+    target: str = _setting(
+        AUTO,
+        'weights to code: plain, corrected (undo errors of earlier layers), auto (by method)',
+        choices=TARGETS,
+    )
     robot: str = _setting('mobile_aloha', 'robot file (name or path) that the samples come from')
     calibration: str = _setting('synthetic', 'rosbag2 folder with observations, or synthetic')
     num_samples: int = _setting(16, 'observations used for calibration', range=(1, 100_000))
@@ -61,6 +68,8 @@ class QuantizeJob:
                 raise ConfigError(f'{name} must be an integer, got {value!r}')
             if low is not None and not low <= value <= high:
                 raise ConfigError(f'{name} must be in {low}..{high}, got {value}')
+        if self.target not in TARGETS:
+            raise ConfigError(f'target must be one of {", ".join(TARGETS)}, got {self.target!r}')
         for name in ('checkpoint', 'output'):
             if not getattr(self, name):
                 raise ConfigError(f'{name} is needed: give the path of a folder')

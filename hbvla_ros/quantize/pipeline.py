@@ -31,7 +31,7 @@ from hbvla_ros.models.base import MODELS
 from hbvla_ros.models.packed import load_packed
 from hbvla_ros.quantize.blocks import BlockJob, probe_importance, quantize_blocks
 from hbvla_ros.quantize.contents import artifact_contents, Provenance
-from hbvla_ros.quantize.job import QuantizeJob
+from hbvla_ros.quantize.job import AUTO, QuantizeJob
 from hbvla_ros.quantize.samples import load_samples, samples_hash
 import torch
 
@@ -89,7 +89,8 @@ def _prepare(job: QuantizeJob, robots: Path) -> tuple[BlockJob, Provenance]:
     model = kind.load(folder, preset=job.preset, unnorm_key=job.unnorm_key, dtype=dtype)
     samples = load_samples(job.calibration, robot, job.num_samples, job.seed)
     inputs = [model.prepare(sample) for sample in samples]
-    work = BlockJob(model, inputs, method, config, job.components, job.protect)
+    target = method.target if job.target == AUTO else job.target
+    work = BlockJob(model, inputs, method, config, job.components, job.protect, target)
     return work, Provenance(job, config, files, samples_hash(samples), len(samples))
 
 

@@ -121,7 +121,8 @@ class PolicyInputs:
         compressed = self._settings.image_transport == 'compressed'
         for camera in self._robot.cameras:
             topic = f'{camera.topic}/compressed' if compressed else camera.topic
-            profile = qos.images(self._node, topic, self._settings.image_reliability)
+            reliability = self._settings.image_reliability
+            profile = qos.images(self._node, topic, reliability, compressed=compressed)
             callback = partial(self._on_image, camera)
             kind = CompressedImage if compressed else Image
             self._cameras.append(self._node.subscribe(kind, topic, callback, profile))

@@ -59,7 +59,7 @@ STATUS = _profile(1, RELIABLE, DurabilityPolicy.TRANSIENT_LOCAL)
 DIAGNOSTICS = _profile(10, RELIABLE)
 
 
-def images(node: Node, topic: str, choice: str) -> Any:
+def images(node: Node, topic: str, choice: str, *, compressed: bool = False) -> Any:
     """
     Return the profile of one camera.
 
@@ -70,13 +70,14 @@ def images(node: Node, topic: str, choice: str) -> Any:
     :param topic: of the camera
     :param choice: ``auto`` (reliable if every publisher present now is), ``reliable`` or
         ``best_effort``
+    :param compressed: small images, of which a busy node may keep more until it counts them
     """
     if choice == 'auto':
         offers = node.get_publishers_info_by_topic(node.resolve_topic_name(topic))
         reliable = bool(offers) and all(o.qos_profile.reliability == RELIABLE for o in offers)
     else:
         reliable = choice == 'reliable'
-    return _profile(2, RELIABLE if reliable else BEST_EFFORT)
+    return _profile(10 if compressed else 2, RELIABLE if reliable else BEST_EFFORT)
 
 
 def mismatch_events(report: Callable[[str], None]) -> Any:

@@ -99,7 +99,9 @@ def test_an_image_that_can_not_be_used_is_counted_and_no_chunk_comes(graph: Any)
 
     bad.encoding, bad.data = 'rgb8', array.array('B', bytes(10))
     bench.robot.cameras['cam_high'].publish(bad)
-    bench.says(lambda s: 'holds 10 bytes' in s['inputs']['cam_high']['last_problem'], 'the drop')
+    graph.until(
+        lambda: 'holds 10 bytes' in bench.now()['inputs']['cam_high']['last_problem'], 'the drop'
+    )
     bench.chunk()  # a good image is all that it takes
 
 

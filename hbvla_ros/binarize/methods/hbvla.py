@@ -37,6 +37,7 @@ class HbvlaConfig(RecipeConfig):
 
 class _Hbvla:
     config_type = HbvlaConfig
+    target = 'plain'
 
     def quantize(
         self, weights: Sequence[torch.Tensor], stats: FamilyStats, config: Any

@@ -43,6 +43,7 @@ class HbvlaPlusConfig(RecipeConfig):
 
 class _HbvlaPlus:
     config_type = HbvlaPlusConfig
+    target = 'corrected'
 
     def quantize(
         self, weights: Sequence[torch.Tensor], stats: FamilyStats, config: Any

@@ -35,6 +35,7 @@ class RtnConfig:
 
 class _Rtn:
     config_type = RtnConfig
+    target = 'plain'
 
     def quantize(
         self, weights: Sequence[torch.Tensor], stats: FamilyStats, config: Any

@@ -42,6 +42,7 @@ class TwoPlaneConfig(RecipeConfig):
 
 class _TwoPlane:
     config_type = TwoPlaneConfig
+    target = 'corrected'
 
     def quantize(
         self, weights: Sequence[torch.Tensor], stats: FamilyStats, config: Any
