@@ -18,8 +18,6 @@ from pathlib import Path
 import subprocess
 import sys
 
-from ament_flake8.main import main_with_errors
-from ament_pep257.main import main as pep257
 import pytest
 
 pytestmark = pytest.mark.linter
@@ -55,12 +53,10 @@ def test_imports_point_downwards():
     _run('lint-imports')
 
 
-@pytest.mark.filterwarnings('ignore')
 def test_ament_flake8_finds_nothing():
-    errors, messages = main_with_errors(argv=_here())
-    assert errors == 0, '\n'.join(messages)
+    # In a process of its own: it forks, which a process with threads must not.
+    _run('ament_flake8', *_here())
 
 
-@pytest.mark.filterwarnings('ignore')
 def test_ament_pep257_finds_nothing():
-    assert pep257(argv=_here()) == 0
+    _run('ament_pep257', *_here())

@@ -72,7 +72,10 @@ def _run(make_node: Callable[[], Runnable], signals: '_Signals', interrupted: in
     try:
         node = make_node()
         return _spin(node, signals, interrupted)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, RuntimeError, SystemError):
+        # An interrupt amid a conversion inside rclpy comes out as an error of pybind11.
+        if not signals.received:
+            raise
         return interrupted
     except HbvlaError as error:
         get_logger('hbvla_ros').fatal(str(error))

@@ -172,3 +172,35 @@ def test_the_executor_never_imports_torch() -> None:
     )
 
     assert result.stdout.strip() == '[]'
+
+
+def test_an_interrupt_that_rclpy_turns_into_another_error_still_ends_well(started: Any) -> None:
+    code = """
+import signal, sys
+from hbvla_ros.ros.node_main import run
+from rclpy.node import Node
+
+
+class Masking(Node):
+    exit_status = None
+
+    def __init__(self):
+        super().__init__('masking')
+        self.create_timer(0.01, self.interrupted)
+
+    def interrupted(self):
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            raise RuntimeError('Unable to convert call argument') from None
+
+    def close(self):
+        print('closed in order', flush=True)
+
+
+sys.exit(run(Masking, []))
+"""
+    process = started('-c', code)
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == 0, output
+    assert 'closed in order' in output
