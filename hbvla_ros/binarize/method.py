@@ -45,10 +45,15 @@ class FamilyStats:
 
 
 class Method(Protocol):
-    """One way to binarize a family; ``target`` is what it codes unless the job says otherwise."""
+    """One way to binarize a family."""
 
-    config_type: type
-    target: str
+    @property
+    def config_type(self) -> type:
+        """Return the frozen dataclass of its switches."""
+
+    @property
+    def target(self) -> str:
+        """Return what it codes unless the job says otherwise: ``plain`` or ``corrected``."""
 
     def quantize(
         self, weights: Sequence[torch.Tensor], stats: FamilyStats, config: Any

@@ -77,6 +77,20 @@ class RecipeConfig:
         check_transform(self.salient_transform)
 
 
+@dataclass(frozen=True)
+class RecipeMethod:
+    """A method that is the recipe with the defaults of ``config_type``."""
+
+    config_type: type[RecipeConfig]
+    target: str
+
+    def quantize(
+        self, weights: Sequence[torch.Tensor], stats: FamilyStats, config: RecipeConfig
+    ) -> list[BinaryWeight]:
+        """Quantize a family, see :func:`quantize_family`."""
+        return quantize_family(weights, stats, config)
+
+
 def quantize_family(
     weights: Sequence[torch.Tensor], stats: FamilyStats, config: RecipeConfig
 ) -> list[BinaryWeight]:

@@ -20,14 +20,9 @@ of 128 with column feedback, two planes (residual) on the salient columns. The p
 not public: ``doc/method.md`` lists every choice that is ours. Source: arXiv 2602.13710.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from hbvla_ros.binarize.method import FamilyStats
-from hbvla_ros.binarize.recipe import quantize_family, RecipeConfig
-from hbvla_ros.binarize.weight import BinaryWeight
-import torch
+from hbvla_ros.binarize.recipe import RecipeConfig, RecipeMethod
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,15 +30,4 @@ class HbvlaConfig(RecipeConfig):
     """The recipe's defaults are the paper's: Hc, pairing, one Haar level, no sweeps."""
 
 
-class _Hbvla:
-    config_type = HbvlaConfig
-    target = 'plain'
-
-    def quantize(
-        self, weights: Sequence[torch.Tensor], stats: FamilyStats, config: Any
-    ) -> list[BinaryWeight]:
-        """Run the recipe."""
-        return quantize_family(weights, stats, config)
-
-
-HBVLA = _Hbvla()
+HBVLA = RecipeMethod(HbvlaConfig, 'plain')

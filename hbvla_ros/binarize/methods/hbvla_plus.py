@@ -19,14 +19,9 @@ Hadamard blocks instead of pairing and Haar, plain and corrected Hessian in equa
 sweeps of refit and sign descent. What each part is worth: ``doc/method.md``.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from hbvla_ros.binarize.method import FamilyStats
-from hbvla_ros.binarize.recipe import quantize_family, RecipeConfig
-from hbvla_ros.binarize.weight import BinaryWeight
-import torch
+from hbvla_ros.binarize.recipe import RecipeConfig, RecipeMethod
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,15 +36,4 @@ class HbvlaPlusConfig(RecipeConfig):
     sweeps: int = 4
 
 
-class _HbvlaPlus:
-    config_type = HbvlaPlusConfig
-    target = 'corrected'
-
-    def quantize(
-        self, weights: Sequence[torch.Tensor], stats: FamilyStats, config: Any
-    ) -> list[BinaryWeight]:
-        """Run the recipe."""
-        return quantize_family(weights, stats, config)
-
-
-HBVLA_PLUS = _HbvlaPlus()
+HBVLA_PLUS = RecipeMethod(HbvlaPlusConfig, 'corrected')

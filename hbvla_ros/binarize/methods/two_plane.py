@@ -18,14 +18,9 @@ Quality mode: two planes on every column, about 2.26 stored bits at OpenVLA-OFT'
 The honest rival of published "1.08 bit" codes, whose magnitude bitmap is a second bit too.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from hbvla_ros.binarize.method import FamilyStats
-from hbvla_ros.binarize.recipe import quantize_family, RecipeConfig
-from hbvla_ros.binarize.weight import BinaryWeight
-import torch
+from hbvla_ros.binarize.recipe import RecipeConfig, RecipeMethod
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,15 +35,4 @@ class TwoPlaneConfig(RecipeConfig):
     sweeps: int = 4
 
 
-class _TwoPlane:
-    config_type = TwoPlaneConfig
-    target = 'corrected'
-
-    def quantize(
-        self, weights: Sequence[torch.Tensor], stats: FamilyStats, config: Any
-    ) -> list[BinaryWeight]:
-        """Run the recipe."""
-        return quantize_family(weights, stats, config)
-
-
-TWO_PLANE = _TwoPlane()
+TWO_PLANE = RecipeMethod(TwoPlaneConfig, 'corrected')
