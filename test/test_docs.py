@@ -14,6 +14,7 @@
 
 """The documentation says what the code does."""
 
+import json
 from pathlib import Path
 import re
 import shlex
@@ -82,3 +83,31 @@ def test_the_launch_arguments_of_the_readme_exist():
 @pytest.mark.parametrize('page', PAGES, ids=lambda p: str(p.relative_to(REPOSITORY)))
 def test_a_page_holds_no_machine_path(page):
     assert not re.search(r'/(work|root|home)/\w', page.read_text(encoding='utf-8'))
+
+
+def test_the_figures_of_the_readme_come_from_the_results_file():
+    results = json.loads((REPOSITORY / 'benchmarks/results/demo.json').read_text())
+    rows = dict(re.findall(r'^\| ([^|]+) \| ([\d ./]+(?:ms|MiB)?) \|$', README, re.MULTILINE))
+
+    def median(*path):
+        value = results
+        for key in path:
+            value = value[key]
+        return f'{value["median"]:.0f}'
+
+    for row, paths in {
+        'chunks / commands': [('chunks',), ('commands',)],
+        'inference, p50 / p99': [
+            ('latency', 'inference_p50_ms'),
+            ('latency', 'inference_p99_ms'),
+        ],
+        'observation to command, p50 / p99': [
+            ('latency', 'observation_to_command_p50_ms'),
+            ('latency', 'observation_to_command_p99_ms'),
+        ],
+        'peak memory: policy / executor': [
+            ('peak_rss_mib', 'hbvla_policy'),
+            ('peak_rss_mib', 'hbvla_executor'),
+        ],
+    }.items():
+        assert re.findall(r'\d+', rows[row]) == [median(*path) for path in paths], row
