@@ -21,41 +21,10 @@ Writes ``benchmarks/results/demo.json`` with commit, machine and date.
 """
 
 import argparse
-from datetime import datetime, timezone
-from importlib.metadata import version
-import json
-import os
-from pathlib import Path
-import platform
-import re
 import statistics
-import subprocess
-from typing import Any
 
 from hbvla_ros.bringup.demo import DemoConfig, run_demo
-
-REPOSITORY = Path(__file__).resolve().parents[1]
-RESULTS = REPOSITORY / 'benchmarks' / 'results'
-
-
-def machine() -> dict[str, Any]:
-    """Return what a reader needs to judge a time: processor, cores, versions."""
-    cpu = Path('/proc/cpuinfo').read_text(encoding='utf-8')
-    found = re.search(r'^model name\s*: (.+)$', cpu, re.MULTILINE)
-    return {
-        'cpu': found[1] if found else platform.machine(),
-        'cores': os.cpu_count(),
-        'python': platform.python_version(),
-        'torch': version('torch'),
-        'system': platform.platform(),
-    }
-
-
-def commit() -> str:
-    """Return the commit that was measured, marked if the tree had changes."""
-    command = ['git', 'describe', '--always', '--dirty', '--abbrev=12']
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
-    return done.stdout.strip()
+from record import REPOSITORY, write
 
 
 def spread(values: list[float]) -> dict[str, float]:
@@ -78,27 +47,16 @@ def main() -> None:
         for what in ('inference', 'observation_to_command')
         for which in ('p50_ms', 'p99_ms')
     }
-    record = {
-        'commit': commit(),
-        'date': datetime.now(timezone.utc).isoformat(timespec='seconds'),
-        'machine': machine(),
-        'runs': runs,
-        'latency': latency,
-        'chunks': spread([s['chunks'] for s in summaries]),
-        'commands': spread([s['commands'] for s in summaries]),
-        'unexplained_drops': spread([s['unexplained_drops'] for s in summaries]),
-        'wall_s': spread([s['wall_s'] for s in summaries]),
-        'peak_rss_mib': {
-            name: spread([s['peak_rss_mib'][name] for s in summaries])
-            for name in summaries[0]['peak_rss_mib']
-        },
-        'bits_sign': summaries[0]['bits_sign'],
-        'bits_stored': summaries[0]['bits_stored'],
-        'artifact_bytes': summaries[0]['artifact_bytes'],
+    memory = {
+        name: spread([s['peak_rss_mib'][name] for s in summaries])
+        for name in summaries[0]['peak_rss_mib']
     }
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / 'demo.json').write_text(json.dumps(record, indent=1) + '\n', encoding='utf-8')
-    print(json.dumps(record, indent=1))
+    counts = {
+        name: spread([s[name] for s in summaries])
+        for name in ('chunks', 'commands', 'unexplained_drops', 'wall_s')
+    }
+    facts = {n: summaries[0][n] for n in ('bits_sign', 'bits_stored', 'artifact_bytes')}
+    write('demo', {'runs': runs, 'latency': latency, **counts, 'peak_rss_mib': memory, **facts})
 
 
 if __name__ == '__main__':
