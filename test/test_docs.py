@@ -111,3 +111,13 @@ def test_the_figures_of_the_readme_come_from_the_results_file():
         ],
     }.items():
         assert re.findall(r'\d+', rows[row]) == [median(*path) for path in paths], row
+
+
+def test_the_table_of_real_matrices_comes_from_the_results_file():
+    results = json.loads((REPOSITORY / 'benchmarks/results/matrices.json').read_text())
+    for row in results['rows']:
+        numbers = (
+            f'{row["bits_sign"]:.3f} | {row["bits_stored"]:.3f} | {row["output_error"]:.4f} | '
+            f'{row["policy_error"]:.4f} | {row["seconds"]:.1f}'
+        )
+        assert f'| {row["label"]} | {row["method"]} | {numbers} |' in METHOD
