@@ -14,15 +14,22 @@
 
 """Shared fixtures; puts this folder on the path so that tests import ``builders``."""
 
+import os
 from pathlib import Path
 import sys
 
+from hypothesis import settings
 import pytest
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
 # Small matrices on two cores: threads cost more than they give, and two test runs stay apart.
 torch.set_num_threads(1)
+# No deadline: a busy machine is no failure. In CI the examples are the same every time; elsewhere
+# each run draws new ones.
+settings.register_profile('local', deadline=None)
+settings.register_profile('ci', parent=settings.get_profile('local'), derandomize=True)
+settings.load_profile('ci' if os.environ.get('CI') else 'local')
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
