@@ -80,20 +80,37 @@ def code_with_feedback(
     choice = torch.zeros(weight.shape, dtype=torch.int64, device=weight.device)
     levels = []
     for g, count in enumerate(planes):
-        a, b = g * GROUP, (g + 1) * GROUP
+        span = columns_of(g)
+        later = slice(span.stop, None)
         fit = fit_one_plane if count == 1 else fit_two_planes
-        levels.append(fit(rest[:, a:b], diagonal[a:b]))
-        values = candidates(levels[-1])
-        error = torch.empty_like(rest[:, a:b])
-        for j in range(a, b):
-            index = nearest(rest[:, j], values)
-            choice[:, j] = index
-            e = (rest[:, j] - values.gather(1, index[:, None])[:, 0]) / factor[j, j]
-            later = slice(j + 1, b)
-            rest[:, later] -= e[:, None] * factor[j, later]
-            error[:, j - a] = e
-        rest[:, b:] -= error @ factor[a:b, b:]
+        levels.append(fit(rest[:, span], diagonal[span]))
+        # Columns are taken one by one: transposed, each of them is contiguous.
+        columns = rest[:, span].T.contiguous()
+        index, error = _code_group(columns, factor[span, span], candidates(levels[-1]).T)
+        choice[:, span] = index.T
+        rest[:, later] -= error.T @ factor[span, later]
     return GroupCodes(levels, choice)
+
+
+def _code_group(
+    columns: torch.Tensor, factor: torch.Tensor, values: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """
+    Code one group with feedback inside it.
+
+    :param columns: ``[128, rows]``, changed on the way
+    :param factor: ``[128, 128]``, the group's part of U
+    :param values: ``[c, rows]``, what each row can take
+    :return: index into ``values`` and scaled error, both ``[128, rows]``
+    """
+    index = torch.empty(columns.shape, dtype=torch.int64, device=columns.device)
+    error = torch.empty_like(columns)
+    for j, column in enumerate(columns):
+        index[j], coded = nearest(column, values)
+        error[j] = (column - coded) / factor[j, j]
+        later = slice(j + 1, None)
+        columns[later].addr_(factor[j, later], error[j], alpha=-1)
+    return index, error
 
 
 def sign_pass(weight: torch.Tensor, hessian: torch.Tensor, codes: GroupCodes) -> GroupCodes:
@@ -112,15 +129,18 @@ def sign_pass(weight: torch.Tensor, hessian: torch.Tensor, codes: GroupCodes) ->
     gradient = (weight - values) @ h
     choice = codes.choice.clone()
     for g, levels in enumerate(codes.levels):
-        a, b = g * GROUP, (g + 1) * GROUP
-        table = candidates(levels)
-        local, moved = gradient[:, a:b].clone(), torch.zeros_like(values[:, a:b])
-        for j in range(a, b):
-            target = values[:, j] + local[:, j - a] / h[j, j]
-            index = nearest(target, table)
-            step = table.gather(1, index[:, None])[:, 0] - values[:, j]
-            local -= step[:, None] * h[j, a:b]
-            moved[:, j - a] = step
-            choice[:, j] = index
-        gradient -= moved @ h[a:b]
+        span = columns_of(g)
+        table, block = candidates(levels).T, h[span, span]
+        local = gradient[:, span].T.contiguous()
+        before = values[:, span].T.contiguous()
+        moved = torch.empty_like(before)
+        index = torch.empty(before.shape, dtype=torch.int64, device=before.device)
+        for j, column in enumerate(before):
+            index[j], coded = nearest(column + local[j] / block[j, j], table)
+            moved[j] = coded - column
+            later = slice(j + 1, None)
+            local[later].addr_(block[j, later], moved[j], alpha=-1)
+        choice[:, span] = index.T
+        rest = slice(span.stop, None)  # what lies left is not visited again
+        gradient[:, rest] -= moved.T @ h[span, rest]
     return GroupCodes(codes.levels, choice)

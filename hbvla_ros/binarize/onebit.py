@@ -77,12 +77,17 @@ def candidates(levels: torch.Tensor) -> torch.Tensor:
     return (second[:, :, None] + first[:, None, :]).flatten(1)
 
 
-def nearest(target: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+def nearest(target: torch.Tensor, values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """
     Pick the nearest value of each row.
 
     :param target: ``[rows]``
-    :param values: ``[rows, c]``
-    :return: ``int64 [rows]``, the first index on a tie
+    :param values: ``[c, rows]``
+    :return: ``int64 [rows]``, the first index on a tie, and the values picked
     """
-    return (target[:, None] - values).abs().argmin(dim=1)
+    if len(values) == 2:  # the common case, several times faster
+        low, high = values
+        second = (target - high).abs() < (target - low).abs()
+        return second.long(), torch.where(second, high, low)
+    index = (target - values).abs().argmin(dim=0)
+    return index, values.gather(0, index[None])[0]

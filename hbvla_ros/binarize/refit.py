@@ -44,7 +44,8 @@ def refit(weight: torch.Tensor, hessian: torch.Tensor, codes: GroupCodes) -> Gro
         span = columns_of(g)
         basis = _basis(choice[:, span], levels.shape[1]).to(weight.dtype)
         step = _best_step(basis, h[span, span], gradient[:, span])
-        gradient -= (step[:, None, :] @ basis)[:, 0] @ h[span]
+        rest = slice(span.stop, None)  # each group is visited once
+        gradient[:, rest] -= (step[:, None, :] @ basis)[:, 0] @ h[span, rest]
         parameters = _parameters(levels) + step
         new_levels, choice[:, span] = _canonical(parameters, choice[:, span])
         refitted.append(new_levels)

@@ -55,4 +55,6 @@ def test_a_constant_row_is_coded_as_that_constant():
 
 
 def test_a_tie_goes_to_the_first_level():
-    assert nearest(torch.tensor([0.0]), torch.tensor([[-1.0, 1.0]])).item() == 0
+    for values in ([[-1.0], [1.0]], [[-1.0], [1.0], [3.0], [4.0]]):
+        index, picked = nearest(torch.tensor([0.0]), torch.tensor(values))
+        assert (index.item(), picked.item()) == (0, -1.0)
