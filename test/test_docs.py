@@ -96,6 +96,7 @@ def test_the_figures_of_the_readme_come_from_the_results_file():
         return f'{value["median"]:.0f}'
 
     for row, paths in {
+        'messages dropped without a reason': [('unexplained_drops',)],
         'chunks / commands': [('chunks',), ('commands',)],
         'inference, p50 / p99': [
             ('latency', 'inference_p50_ms'),
