@@ -74,7 +74,6 @@ def test_a_module_imports_at_most_ten_of_ours(path):
         for node in ast.walk(_tree(path))
         if isinstance(node, ast.ImportFrom) and (node.module or '').startswith('hbvla_ros')
     ]
-    # quantize/pipeline.py and the nodes wire things together; ten is the limit for all the others
     assert len(set(ours)) <= 10, sorted(set(ours))
 
 

@@ -28,6 +28,7 @@ import shutil
 import tempfile
 
 from hbvla_ros.artifact.manifest import LayerEntry, Manifest
+from hbvla_ros.artifact.size import weights_file_bytes
 from hbvla_ros.binarize.layout import ColumnLayout
 from hbvla_ros.core.errors import ArtifactError
 from hbvla_ros.kernels.packing import array_shapes, PackedWeight
@@ -60,11 +61,6 @@ class Artifact:
     layers: Mapping[str, PackedWeight]
     kept: Mapping[str, torch.Tensor]
     files: Mapping[str, bytes]
-
-
-def is_artifact(path: Path) -> bool:
-    """Tell whether a folder claims to be an artifact."""
-    return (path / MANIFEST).is_file()
 
 
 def save_artifact(artifact: Artifact, path: Path) -> Manifest:
@@ -114,7 +110,16 @@ def load_artifact(path: Path) -> Artifact:
     :raises ArtifactError: if anything is missing, changed, truncated or newer than this program
     """
     manifest = read_manifest(path)
+    outside = [name for name in manifest.files if Path(name).name != name]
+    if outside:
+        raise ArtifactError(f'{path}: files outside the folder are never read: {outside}')
     try:
+        found, expected = (path / WEIGHTS).stat().st_size, weights_file_bytes(manifest.tensors)
+        if found != expected:
+            raise ArtifactError(
+                f'{path / WEIGHTS} has {found} bytes, its manifest makes it {expected}; copy the '
+                'artifact again'
+            )
         if _sha(_header(path / WEIGHTS)) != manifest.header_sha256:
             raise ArtifactError(
                 f'{path / WEIGHTS}: the header was changed; copy the artifact again'
@@ -122,7 +127,7 @@ def load_artifact(path: Path) -> Artifact:
         with safe_open(path / WEIGHTS, framework='pt') as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         files = {name: (path / name).read_bytes() for name in manifest.files}
-    except (OSError, SafetensorError, ValueError) as error:
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
         raise ArtifactError(f'{path}: not a complete artifact: {error}') from error
     _verify(path, manifest, tensors, files)
     layers = _layers(path, manifest, tensors)

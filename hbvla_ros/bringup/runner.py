@@ -42,7 +42,7 @@ import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from std_msgs.msg import String
-from std_srvs.srv import SetBool, Trigger
+from std_srvs.srv import SetBool
 
 _LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 _KEEP = 1000  # messages kept for a reader that is busy
@@ -153,35 +153,17 @@ class GraphRunner:
         :return: its message
         :raises BringupError: if it does not answer, or refuses
         """
-        return self._answer(SetBool, service, SetBool.Request(data=value), timeout_s)
-
-    def call_trigger(self, service: str, timeout_s: float = 5.0) -> str:
-        """
-        Call a ``std_srvs/Trigger`` service.
-
-        :param service: its full name
-        :param timeout_s: how long it may take
-        :return: its message
-        :raises BringupError: if it does not answer, or refuses
-        """
-        return self._answer(Trigger, service, Trigger.Request(), timeout_s)
+        deadline = time.monotonic() + timeout_s
+        future = self._call(SetBool, service, SetBool.Request(data=value), deadline)
+        self.wait_until(future.done, deadline - time.monotonic(), f'an answer of {service}')
+        response = future.result()
+        if not response.success:
+            raise BringupError(f'{service} refused: {response.message}')
+        return str(response.message)
 
     def latest_status(self, name: str) -> dict[str, Any]:
         """Return the latest ``~/status`` of a node; empty before the first one."""
         return self._statuses.get(name, {})
-
-    def collect(self, topic: str, message_type: Any, qos: Any = 10) -> list[Any]:
-        """
-        Subscribe to a topic.
-
-        :param topic: its full name
-        :param message_type: class of its messages
-        :param qos: profile or depth
-        :return: a list that fills with the messages
-        """
-        messages: list[Any] = []
-        self.node.create_subscription(message_type, topic, messages.append, qos)
-        return messages
 
     def listen(self, topic: str, type_name: str, note: Callable[[Any], None]) -> None:
         """
@@ -265,15 +247,6 @@ class GraphRunner:
         left = deadline - time.monotonic()
         self.wait_until(client.service_is_ready, left, f'the service {service}')
         return client.call_async(request)
-
-    def _answer(self, kind: Any, service: str, request: Any, timeout_s: float) -> str:
-        deadline = time.monotonic() + timeout_s
-        future = self._call(kind, service, request, deadline)
-        self.wait_until(future.done, deadline - time.monotonic(), f'an answer of {service}')
-        response = future.result()
-        if not response.success:
-            raise BringupError(f'{service} refused: {response.message}')
-        return str(response.message)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -56,8 +56,3 @@ class ActionChunk:
     def chunk_size(self) -> int:
         """Return the number of rows."""
         return int(self.actions.shape[0])
-
-    @property
-    def end_ns(self) -> int:
-        """Return the instant at which the last row is over."""
-        return self.stamp_ns + round(self.chunk_size * self.period_s * 1e9)

@@ -14,13 +14,14 @@
 
 """Saving and loading artifacts, and everything that can be wrong with one."""
 
+from dataclasses import replace
 import json
 from pathlib import Path
 import shutil
 
 from hbvla_ros.artifact.manifest import Manifest
 from hbvla_ros.artifact.size import weights_file_bytes
-from hbvla_ros.artifact.store import is_artifact, load_artifact, read_manifest, save_artifact
+from hbvla_ros.artifact.store import load_artifact, read_manifest, save_artifact
 from hbvla_ros.core.errors import ArtifactError
 from hbvla_ros.kernels.packing import packed_bytes, permutation_bytes
 import pytest
@@ -118,6 +119,24 @@ def test_a_truncated_file_is_an_error(own_artifact, name, keep):
         load_artifact(own_artifact)
 
 
+def test_a_byte_too_many_is_found_with_both_sizes(own_artifact):
+    size = (own_artifact / WEIGHTS).stat().st_size
+    with (own_artifact / WEIGHTS).open('ab') as file:
+        file.write(b'x')
+    with pytest.raises(ArtifactError, match=f'has {size + 1} bytes, its manifest makes it {size}'):
+        load_artifact(own_artifact)
+
+
+def test_a_manifest_that_names_a_file_outside_the_folder_is_refused(tiny_artifact, tmp_path):
+    # The checksum is right here: the manifest was written like this.
+    shutil.copytree(tiny_artifact, tmp_path / 'bad')
+    manifest = read_manifest(tiny_artifact)
+    other = replace(manifest, files={**manifest.files, '../secret': '0' * 64})
+    (tmp_path / 'bad' / 'manifest.json').write_text(other.to_json())
+    with pytest.raises(ArtifactError, match='outside the folder are never read'):
+        load_artifact(tmp_path / 'bad')
+
+
 @pytest.mark.parametrize('name', ['manifest.json', WEIGHTS, 'tokenizer.json'])
 def test_a_missing_file_is_an_error(own_artifact, name):
     (own_artifact / name).unlink()
@@ -161,7 +180,6 @@ def test_a_failed_save_leaves_nothing_behind(tiny_artifact, tmp_path):
 
 
 def test_a_folder_without_a_manifest_is_no_artifact(tmp_path):
-    assert not is_artifact(tmp_path)
     with pytest.raises(ArtifactError, match=r'no readable manifest\.json'):
         load_artifact(tmp_path)
 

@@ -28,10 +28,10 @@ from hbvla_ros.evaluate.synthetic import episode, EpisodeConfig
 from hbvla_ros.policy.runner import load_policy
 import numpy as np
 import pytest
-from trajectory_msgs.msg import JointTrajectory
 
 pytestmark = [pytest.mark.ros, pytest.mark.slow]
 ALOHA = robot('mobile_aloha')
+TRAJECTORY = 'trajectory_msgs/msg/JointTrajectory'
 # At 10 Hz pictures of two instants are too far apart to be mixed.
 EPISODE = EpisodeConfig(seconds=2.2, camera_hz=10.0, size=(48, 64), instruction='fold: the towel')
 
@@ -80,8 +80,9 @@ def test_chunks_over_dds_are_those_of_the_recorded_pictures(bag, tiny_run, domai
         'image_transport': 'compressed',
     }
     with GraphRunner(build_graph('replay', values, os.environ), domain_id=domain) as runner:
-        chunks = runner.collect('/hbvla_policy/action_chunk', JointTrajectory)
-        commands = runner.collect('/follower_left/joint_command', JointTrajectory)
+        chunks, commands = [], []
+        runner.listen('/hbvla_policy/action_chunk', TRAJECTORY, chunks.append)
+        runner.listen('/follower_left/joint_command', TRAJECTORY, commands.append)
         runner.activate(timeout_s=60.0)
         player = runner.processes['hbvla_bag_player']
         assert player.wait(60.0)

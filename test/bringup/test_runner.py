@@ -27,7 +27,6 @@ from hbvla_ros.bringup.process import BringupError
 from hbvla_ros.bringup.runner import build_parser, GraphRunner, parse_values
 from hbvla_ros.core.errors import ConfigError
 import pytest
-from std_msgs.msg import String
 
 pytestmark = pytest.mark.ros
 
@@ -61,7 +60,8 @@ def test_two_nodes_are_activated_answer_and_end_with_0(running):
         runner.wait_until(
             lambda: runner.latest_status('left').get('message') == 'active', 5.0, 'the status'
         )
-        ticks = runner.collect('/arm/elsewhere', String)
+        ticks = []
+        runner.listen('/arm/elsewhere', 'std_msgs/msg/String', ticks.append)
         runner.wait_until(lambda: len(ticks) >= 3, 5.0, 'three ticks')
         assert runner.call_set_bool('/right/enable', value=True) == 'you said True'
         with pytest.raises(BringupError, match='/right/enable refused: you said False'):
@@ -115,7 +115,7 @@ def test_waiting_in_vain_says_for_what(running):
         with pytest.raises(BringupError, match=r'waited 0.1 s for godot; the nodes said'):
             runner.wait_until(lambda: False, 0.1, 'godot')
         with pytest.raises(BringupError, match='for the service /no/such/service'):
-            runner.call_trigger('/no/such/service', timeout_s=0.1)
+            runner.call_set_bool('/no/such/service', value=True, timeout_s=0.1)
 
 
 def test_a_program_that_cannot_start_is_named_and_the_others_are_stopped(running, environment):
