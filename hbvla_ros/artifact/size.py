@@ -24,7 +24,9 @@ import json
 import math
 from typing import Any
 
-ITEM_BYTES = {'U64': 8, 'I64': 8, 'F32': 4, 'U16': 2, 'BF16': 2, 'F16': 2, 'I8': 1, 'U8': 1}
+# In the order in which safetensors writes the types, whatever their names sort like.
+ITEM_BYTES = {'U64': 8, 'I64': 8, 'F32': 4, 'BF16': 2, 'F16': 2, 'U16': 2, 'I8': 1, 'U8': 1}
+_RANK = {name: rank for rank, name in enumerate(ITEM_BYTES)}
 
 
 def tensor_bytes(entry: Mapping[str, Any]) -> int:
@@ -38,7 +40,7 @@ def weights_file_bytes(tensors: Mapping[str, Mapping[str, Any]]) -> int:
 
     :param tensors: the manifest's table: name to ``dtype`` and ``shape``
     """
-    order = sorted(tensors, key=lambda name: (-ITEM_BYTES[tensors[name]['dtype']], name))
+    order = sorted(tensors, key=lambda name: (_RANK[tensors[name]['dtype']], name))
     header: dict[str, Any] = {}
     offset = 0
     for name in order:

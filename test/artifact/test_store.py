@@ -21,10 +21,11 @@ import shutil
 
 from hbvla_ros.artifact.manifest import Manifest
 from hbvla_ros.artifact.size import weights_file_bytes
-from hbvla_ros.artifact.store import load_artifact, read_manifest, save_artifact
+from hbvla_ros.artifact.store import _NAMES, load_artifact, read_manifest, save_artifact
 from hbvla_ros.core.errors import ArtifactError
 from hbvla_ros.kernels.packing import packed_bytes, permutation_bytes
 import pytest
+from safetensors.torch import save_file
 import torch
 
 WEIGHTS = 'model.safetensors'
@@ -58,6 +59,20 @@ def test_the_file_size_equals_the_formula_to_the_byte(tiny_artifact):
     manifest = read_manifest(tiny_artifact)
     size = (tiny_artifact / WEIGHTS).stat().st_size
     assert weights_file_bytes(manifest.tensors) == size
+
+
+@pytest.mark.parametrize('seed', range(20))
+def test_the_formula_holds_for_any_mixture_of_types(tmp_path, seed):
+    # The order of the tensors decides how many digits their offsets have.
+    g = torch.Generator().manual_seed(seed)
+    tensors = {}
+    for number in torch.randperm(40, generator=g).tolist():
+        dtype = list(_NAMES)[int(torch.randint(len(_NAMES), (1,), generator=g))]
+        size = int(torch.randint(1, 3000, (1,), generator=g))
+        tensors[f'{number:x}.weight'] = torch.zeros(size).to(dtype)
+    save_file(tensors, tmp_path / WEIGHTS)
+    table = {name: {'dtype': _NAMES[t.dtype], 'shape': t.shape} for name, t in tensors.items()}
+    assert weights_file_bytes(table) == (tmp_path / WEIGHTS).stat().st_size
 
 
 def test_stored_bits_count_every_byte_of_the_layers(tiny_artifact):
