@@ -27,7 +27,7 @@ install_requirements() {
     say "Setting up .venv with $(python3 --version), ROS 2: $ros (a few minutes, once)"
     rm -rf "$venv"
     python3 -m venv "$venv"
-    local sets=(runtime dev) name files=()
+    local sets=(runtime data sim dev) name files=()
     if [ "$ros" = wheels ]; then sets+=(ros); fi
     mkdir -p .cache
     for name in "${sets[@]}"; do
