@@ -13,18 +13,22 @@
 # limitations under the License.
 
 """
-Column-by-column coding with error feedback, and the final pass over the signs.
+Codes of a matrix in groups of 128 columns, and the coding from left to right with error feedback.
 
-The error of a column is passed on to the columns on its right through the Cholesky factor of the
-inverse Hessian (GPTQ), which is exact in any orthogonal basis. Source: ``doc/method.md``
+Each column is coded where the error that the columns before it have left is smallest (GPTQ in the
+form of :class:`hbvla_ros.binarize.curvature.Curvature`), which is exact in any orthogonal basis.
+Source: ``doc/method.md``
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from hbvla_ros.binarize.curvature import Curvature
 from hbvla_ros.binarize.layout import GROUP
-from hbvla_ros.binarize.onebit import candidates, fit_one_plane, fit_two_planes, nearest
+from hbvla_ros.binarize.onebit import candidates, fit_one_plane, fit_two_planes, Picker
 import torch
+
+_STEP = 16  # columns whose couplings are applied one by one; the rest as one product
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,20 +36,21 @@ class GroupCodes:
     """
     Levels and choices of every group of 128 columns.
 
-    ``levels[g]`` is ``[rows, planes, 2]``; ``choice`` is ``int64 [rows, width]``, bit ``p`` of an
-    entry picks ``hi`` in plane ``p``.
+    ``levels[g]`` is ``[rows, planes, 2]``, low before high and the stronger plane first.
+    ``choice`` is ``uint8 [rows, width]``, bit ``p`` of an entry picks ``hi`` in plane ``p``.
     """
 
     levels: Sequence[torch.Tensor]
     choice: torch.Tensor
 
+    def group_values(self, group: int) -> torch.Tensor:
+        """Return the coded weights of one group, ``[rows, 128]``."""
+        index = self.choice[:, columns_of(group)].long()
+        return candidates(self.levels[group]).gather(1, index)
+
     def values(self) -> torch.Tensor:
         """Return the coded weights ``[rows, width]``."""
-        groups = [
-            candidates(levels).gather(1, self.choice[:, columns_of(g)])
-            for g, levels in enumerate(self.levels)
-        ]
-        return torch.cat(groups, dim=1)
+        return torch.cat([self.group_values(g) for g in range(len(self.levels))], dim=1)
 
 
 def columns_of(group: int) -> slice:
@@ -65,82 +70,66 @@ def inverse_factor(hessian: torch.Tensor) -> torch.Tensor:
 
 
 def code_with_feedback(
-    weight: torch.Tensor, hessian: torch.Tensor, planes: Sequence[int]
-) -> GroupCodes:
+    weight: torch.Tensor, curvature: Curvature, planes: Sequence[int]
+) -> tuple[GroupCodes, torch.Tensor]:
     """
     Code all columns, left to right.
 
     :param weight: ``[rows, width]`` in quantized coordinates; not changed
-    :param hessian: ``[width, width]``, damped
+    :param curvature: of the input
     :param planes: 1 or 2 for each group of 128 columns
+    :return: the codes and what they leave, ``weight - values``
     """
-    factor = inverse_factor(hessian).to(weight.dtype)
-    diagonal = hessian.diagonal().to(weight.dtype)
-    rest = weight.clone()
-    choice = torch.zeros(weight.shape, dtype=torch.int64, device=weight.device)
+    residual = weight.clone()
+    choice = torch.empty(weight.shape, dtype=torch.uint8, device=weight.device)
     levels = []
     for g, count in enumerate(planes):
         span = columns_of(g)
-        later = slice(span.stop, None)
+        pull, factor = curvature.pull(residual, span), curvature.factor_block(span)
         fit = fit_one_plane if count == 1 else fit_two_planes
-        levels.append(fit(rest[:, span], diagonal[span]))
-        # Columns are taken one by one: transposed, each of them is contiguous.
-        columns = rest[:, span].T.contiguous()
-        index, error = _code_group(columns, factor[span, span], candidates(levels[-1]).T)
-        choice[:, span] = index.T
-        rest[:, later] -= error.T @ factor[span, later]
-    return GroupCodes(levels, choice)
+        # the group as feedback from the left would have it if all of it could be met
+        wanted = weight[:, span] + torch.linalg.solve_triangular(
+            factor, pull, upper=True, left=False
+        )
+        levels.append(fit(wanted, curvature.diagonal[span]))
+        choice[:, span], left = code_columns(
+            weight[:, span], pull, factor, curvature.pivots[span], Picker(levels[-1])
+        )
+        residual[:, span] = left
+    return GroupCodes(levels, choice), residual
 
 
-def _code_group(
-    columns: torch.Tensor, factor: torch.Tensor, values: torch.Tensor
+def code_columns(
+    base: torch.Tensor,
+    pull: torch.Tensor,
+    coupling: torch.Tensor,
+    diagonal: torch.Tensor,
+    picker: Picker,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """
-    Code one group with feedback inside it.
+    Code columns one after the other, each at ``base + pull / diagonal``.
 
-    :param columns: ``[128, rows]``, changed on the way
-    :param factor: ``[128, 128]``, the group's part of U
-    :param values: ``[c, rows]``, what each row can take
-    :return: index into ``values`` and scaled error, both ``[128, rows]``
+    What a column misses of ``base`` pulls at the columns on its right by ``coupling``.
+
+    :param base: ``[rows, g]``
+    :param pull: ``[rows, g]``, from outside
+    :param coupling: ``[g, g]``; only the part right of the diagonal is used
+    :param diagonal: ``[g]`` positive
+    :param picker: what each row can take
+    :return: choices ``uint8 [rows, g]`` and ``base`` minus what was chosen, ``[rows, g]``
     """
-    index = torch.empty(columns.shape, dtype=torch.int64, device=columns.device)
-    error = torch.empty_like(columns)
-    for j, column in enumerate(columns):
-        index[j], coded = nearest(column, values)
-        error[j] = (column - coded) / factor[j, j]
-        later = slice(j + 1, None)
-        columns[later].addr_(factor[j, later], error[j], alpha=-1)
-    return index, error
-
-
-def sign_pass(weight: torch.Tensor, hessian: torch.Tensor, codes: GroupCodes) -> GroupCodes:
-    """
-    Move every sign to its best place, one column after the other, with the levels frozen.
-
-    Each step is the exact minimiser in one coordinate, so the error ``tr(R H R^T)`` of every row
-    never grows.
-
-    :param weight: ``[rows, width]``
-    :param hessian: ``[width, width]``, damped
-    :param codes: where to start
-    """
-    h = hessian.to(weight.dtype)
-    values = codes.values()
-    gradient = (weight - values) @ h
-    choice = codes.choice.clone()
-    for g, levels in enumerate(codes.levels):
-        span = columns_of(g)
-        table, block = candidates(levels).T, h[span, span]
-        local = gradient[:, span].T.contiguous()
-        before = values[:, span].T.contiguous()
-        moved = torch.empty_like(before)
-        index = torch.empty(before.shape, dtype=torch.int64, device=before.device)
-        for j, column in enumerate(before):
-            index[j], coded = nearest(column + local[j] / block[j, j], table)
-            moved[j] = coded - column
-            later = slice(j + 1, None)
-            local[later].addr_(block[j, later], moved[j], alpha=-1)
-        choice[:, span] = index.T
-        rest = slice(span.stop, None)  # what lies left is not visited again
-        gradient[:, rest] -= moved.T @ h[span, rest]
-    return GroupCodes(codes.levels, choice)
+    # Transposed, the column that is coded is contiguous.
+    base, pull = base.T.contiguous(), pull.T.contiguous()
+    left = torch.empty_like(base)
+    choice = torch.empty(base.shape, dtype=torch.uint8, device=base.device)
+    inverse = diagonal.reciprocal().tolist()
+    for start in range(0, len(base), _STEP):
+        stop = min(start + _STEP, len(base))
+        for j in range(start, stop):
+            choice[j], coded = picker.nearest(torch.add(base[j], pull[j], alpha=inverse[j]))
+            torch.sub(base[j], coded, out=left[j])
+            near = slice(j + 1, stop)
+            pull[near].addr_(coupling[j, near], left[j])
+        done, later = slice(start, stop), slice(stop, None)
+        pull[later].addmm_(coupling[done, later].T, left[done])
+    return choice.T, left.T

@@ -20,10 +20,11 @@ columns to multiples of 128 before the transform. In *virtual* columns, those th
 multiplies, the salient part stands twice: once per plane.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
-from hbvla_ros.binarize.transforms import inverse_transform, transform
+from hbvla_ros.binarize.transforms import BLOCK, inverse_transform, transform
 from hbvla_ros.core.errors import ConfigError
 import torch
 
@@ -110,7 +111,7 @@ class ColumnLayout:
         :param x: ``[..., in_features]``
         :return: ``[..., width]``; dot products are kept
         """
-        return self._transform(self.gather(x))
+        return self.turn(self.gather(x))
 
     def inverse(self, rows: torch.Tensor) -> torch.Tensor:
         """
@@ -132,19 +133,19 @@ class ColumnLayout:
         result[..., self.permutation] = columns
         return result
 
-    def rotate(self, matrix: torch.Tensor, diagonal: float) -> torch.Tensor:
-        """
-        Express a Hessian in the coordinates that are quantized: ``T H_p T^T``.
+    def sources(self) -> torch.Tensor:
+        """Return the input column of each place, ``int64 [width]``; -1 for padding."""
+        device = None if self.permutation is None else self.permutation.device
+        numbers = torch.arange(1, self.in_features + 1, device=device)
+        return self.gather(numbers) - 1
 
-        :param matrix: ``[in_features, in_features]``, symmetric
-        :param diagonal: value on the diagonal of padding columns (the damping)
-        :return: ``[width, width]``, symmetric
-        """
-        gathered = self.gather(self.gather(matrix).T)
-        real = self.gather(torch.ones(self.in_features, dtype=matrix.dtype, device=matrix.device))
-        gathered = gathered + torch.diag(diagonal * (1 - real))
-        rotated = self._transform(self._transform(gathered).T)
-        return (rotated + rotated.T) / 2
+    def transform_blocks(self) -> Iterator[tuple[slice, Callable[[torch.Tensor], torch.Tensor]]]:
+        """Yield the column blocks that the transform mixes, with the transform of each."""
+        ends = (0, self.plain_width, self.width)
+        names = (self.transform, self.salient_transform)
+        for start, stop, name in zip(ends[:-1], ends[1:], names, strict=True):
+            for at in range(start, stop, BLOCK):
+                yield slice(at, min(at + BLOCK, stop)), partial(transform, name=name)
 
     def to_virtual(self, x: torch.Tensor) -> torch.Tensor:
         """Repeat the salient part: ``[..., width]`` to ``[..., virtual_width]``."""
@@ -154,7 +155,8 @@ class ColumnLayout:
         """Cut ``[..., width]`` into the non-salient and the salient part."""
         return torch.tensor_split(x, [self.plain_width], dim=-1)
 
-    def _transform(self, x: torch.Tensor) -> torch.Tensor:
+    def turn(self, x: torch.Tensor) -> torch.Tensor:
+        """Apply the transforms to gathered columns: ``[..., width]`` to the same shape."""
         plain, salient = self.split(x)
         return torch.cat(
             [transform(plain, self.transform), transform(salient, self.salient_transform)], dim=-1

@@ -23,7 +23,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Protocol
 
-from hbvla_ros.binarize.weight import BinaryWeight
 from hbvla_ros.core.errors import CalibrationError, ConfigError
 from hbvla_ros.core.registry import Registry
 import torch
@@ -44,6 +43,25 @@ class FamilyStats:
     corrected_shift: torch.Tensor | None = None
 
 
+class QuantizedWeight(Protocol):
+    """What every method returns for one linear."""
+
+    @property
+    def out_features(self) -> int:
+        """Return the number of rows."""
+
+    @property
+    def in_features(self) -> int:
+        """Return the number of columns."""
+
+    @property
+    def bits_sign(self) -> float:
+        """Return the sign bits per weight, the number that papers quote."""
+
+    def dequantize(self) -> torch.Tensor:
+        """Return the weight that a dense linear would use: ``float32 [out, in_features]``."""
+
+
 class Method(Protocol):
     """One way to binarize a family."""
 
@@ -55,9 +73,13 @@ class Method(Protocol):
     def target(self) -> str:
         """Return what it codes unless the job says otherwise: ``plain`` or ``corrected``."""
 
+    @property
+    def on_grid(self) -> bool:
+        """Return True if it gives ``BinaryWeight``, which can be packed; otherwise it is dense."""
+
     def quantize(
         self, weights: Sequence[torch.Tensor], stats: FamilyStats, config: Any
-    ) -> list[BinaryWeight]:
+    ) -> Sequence[QuantizedWeight]:
         """
         Quantize the linears of one family.
 
@@ -74,6 +96,9 @@ METHODS: Registry[Method] = Registry(
         'hbvla': 'hbvla_ros.binarize.methods.hbvla:HBVLA',
         'hbvla_plus': 'hbvla_ros.binarize.methods.hbvla_plus:HBVLA_PLUS',
         'two_plane': 'hbvla_ros.binarize.methods.two_plane:TWO_PLANE',
+        'billm': 'hbvla_ros.binarize.methods.billm:BILLM',
+        'hbllm_row': 'hbvla_ros.binarize.methods.hbllm:HBLLM_ROW',
+        'hbllm_col': 'hbvla_ros.binarize.methods.hbllm:HBLLM_COL',
     },
 )
 
@@ -92,6 +117,28 @@ def make_config(method: Method, settings: dict[str, Any]) -> Any:
     return method.config_type(**settings)
 
 
+class MixedHessian:
+    """``(1 - c) H + c Hc`` of a family, its damping, and which columns are ever active."""
+
+    def __init__(self, stats: FamilyStats, corrected: float, dampening: float) -> None:
+        """
+        Mix both moments; nothing of their size is allocated.
+
+        :param stats: of the family
+        :param corrected: weight of the corrected moments, 0..1
+        :param dampening: share of the mean diagonal that is added to the diagonal
+        :raises CalibrationError: if the input was zero or not finite throughout
+        """
+        self._stats, self._corrected = stats, corrected
+        diagonal = torch.lerp(stats.plain.diagonal(), stats.corrected.diagonal(), corrected)
+        self.live = diagonal > 0
+        self.added = _damping(diagonal, dampening)
+
+    def rows(self, index: slice | torch.Tensor) -> torch.Tensor:
+        """Return some rows, without damping."""
+        return torch.lerp(self._stats.plain[index], self._stats.corrected[index], self._corrected)
+
+
 def damped(hessian: torch.Tensor, dampening: float) -> tuple[torch.Tensor, float]:
     """
     Add a share of the mean diagonal to the diagonal.
@@ -101,14 +148,20 @@ def damped(hessian: torch.Tensor, dampening: float) -> tuple[torch.Tensor, float
     :return: the damped matrix in float64 and the value that was added
     :raises CalibrationError: if the input was zero or not finite throughout
     """
-    added = dampening * float(hessian.diagonal().double().mean())
+    added = _damping(hessian.diagonal(), dampening)
+    result = hessian.to(torch.float64, copy=True)
+    result.diagonal().add_(added)
+    return result, added
+
+
+def _damping(diagonal: torch.Tensor, dampening: float) -> float:
+    added = dampening * float(diagonal.double().mean())
     if not 0 < added < float('inf'):
         raise CalibrationError(
             f'the calibration activations have mean square {added / dampening / 2:g}; '
             'expected finite values that are not all zero'
         )
-    eye = torch.eye(len(hessian), dtype=torch.float64, device=hessian.device)
-    return hessian.double() + added * eye, added
+    return added
 
 
 def output_error(weight: torch.Tensor, quantized: torch.Tensor, hessian: torch.Tensor) -> float:

@@ -77,17 +77,37 @@ def candidates(levels: torch.Tensor) -> torch.Tensor:
     return (second[:, :, None] + first[:, None, :]).flatten(1)
 
 
-def nearest(target: torch.Tensor, values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """
-    Pick the nearest value of each row.
+class Picker:
+    """Picks the nearest value of each row of a group, column after column."""
 
-    :param target: ``[rows]``
-    :param values: ``[c, rows]``
-    :return: ``int64 [rows]``, the first index on a tie, and the values picked
-    """
-    if len(values) == 2:  # the common case, several times faster
-        low, high = values
-        second = (target - high).abs() < (target - low).abs()
-        return second.long(), torch.where(second, high, low)
-    index = (target - values).abs().argmin(dim=0)
-    return index, values.gather(0, index[None])[0]
+    def __init__(self, levels: torch.Tensor) -> None:
+        """
+        Prepare for one group.
+
+        :param levels: ``[rows, planes, 2]``, low before high in each plane
+        """
+        self._low, self._high = levels[..., 0].T.contiguous(), levels[..., 1].T.contiguous()
+        self._middle = (self._low + self._high) / 2
+
+    def nearest(self, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """
+        Pick the nearest value of each row, the lower one on a tie.
+
+        :param target: ``[rows]``
+        :return: ``uint8 [rows]``, bit ``p`` picks ``hi`` in plane ``p``, and the values picked
+        """
+        if len(self._low) == 1:
+            return self._nearest_of_plane(target, 0)
+        # The best side of plane 2 for either side of plane 1, then the better of the two.
+        low_bit, low = self._nearest_of_plane(target - self._low[0], 1)
+        high_bit, high = self._nearest_of_plane(target - self._high[0], 1)
+        low, high = low + self._low[0], high + self._high[0]
+        upper = (target - high).abs() < (target - low).abs()
+        index = torch.where(upper, 2 * high_bit + 1, 2 * low_bit)
+        return index, torch.where(upper, high, low)
+
+    def _nearest_of_plane(
+        self, target: torch.Tensor, plane: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        upper = target > self._middle[plane]
+        return upper.to(torch.uint8), torch.where(upper, self._high[plane], self._low[plane])

@@ -17,18 +17,19 @@ The recipe that HBVLA and its relatives share; a method is a set of switches.
 
 Mixed Hessian -> salient columns -> permutation -> transform -> levels with column feedback, two
 planes on the salient part -> sweeps of refit and sign descent -> int8 levels -> a last pass over
-the signs. The rows of all linears of a family are stacked and coded together.
+the signs. The linears of a family share everything about their columns.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 import math
 
-from hbvla_ros.binarize.feedback import code_with_feedback, GroupCodes, sign_pass
+from hbvla_ros.binarize.curvature import Curvature, rotate
+from hbvla_ros.binarize.feedback import code_with_feedback, GroupCodes
 from hbvla_ros.binarize.layout import ColumnLayout, GROUP
-from hbvla_ros.binarize.method import damped, FamilyStats
+from hbvla_ros.binarize.method import FamilyStats, MixedHessian
 from hbvla_ros.binarize.pairing import greedy_pair
-from hbvla_ros.binarize.refit import refit
+from hbvla_ros.binarize.refit import sweep
 from hbvla_ros.binarize.saliency import budgets, column_scores, split_columns
 from hbvla_ros.binarize.transforms import check_transform
 from hbvla_ros.binarize.weight import BinaryWeight, round_levels, segment_scales
@@ -36,6 +37,7 @@ from hbvla_ros.core.errors import ConfigError
 import torch
 
 SEARCH = -1
+_ROWS = 512  # coded at a time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +85,7 @@ class RecipeMethod:
 
     config_type: type[RecipeConfig]
     target: str
+    on_grid = True
 
     def quantize(
         self, weights: Sequence[torch.Tensor], stats: FamilyStats, config: RecipeConfig
@@ -97,50 +100,56 @@ def quantize_family(
     """
     Quantize the linears of one family.
 
-    :param weights: ``[out_i, n]`` each, float32; not changed
+    :param weights: ``[out_i, n]`` each; not changed
     :param stats: both Hessians of their common input
     :param config: the switches
     :return: one code per linear, sharing permutation, transform and salient columns
     :raises CalibrationError: if the input was zero or not finite throughout
     """
-    stacked = torch.cat([weight.float() for weight in weights])
-    mixed = (1 - config.corrected) * stats.plain + config.corrected * stats.corrected
-    stacked[:, mixed.diagonal() <= 0] = 0  # dead columns: the damping alone holds them
-    hessian, added = damped(mixed, config.dampening)
-    best: tuple[float, BinaryWeight] | None = None
-    for layout in _layouts(stacked, hessian, config):
-        weight, error = _code(stacked, layout.rotate(hessian, added).float(), layout, config)
-        if best is not None and not _pays(best, (error, weight), config):
+    hessian = MixedHessian(stats, config.corrected, config.dampening)
+    best: tuple[float, list[BinaryWeight]] | None = None
+    layouts = _layouts(weights, hessian, config)
+    for layout in layouts:
+        curvature = Curvature(rotate(hessian.rows, layout, hessian.added))
+        codes = [_code(weight, hessian.live, curvature, layout, config) for weight in weights]
+        if len(layouts) == 1:
+            return codes
+        pairs = zip(weights, codes, strict=True)
+        after = sum(_error(weight, code, hessian.live, curvature) for weight, code in pairs), codes
+        if best is not None and not _pays(best, after, config):
             break
-        best = (error, weight)
+        best = after
     assert best is not None
-    return _unstack(best[1], [len(weight) for weight in weights])
+    return best[1]
 
 
 def _layouts(
-    stacked: torch.Tensor, hessian: torch.Tensor, config: RecipeConfig
+    weights: Sequence[torch.Tensor], hessian: MixedHessian, config: RecipeConfig
 ) -> list[ColumnLayout]:
     """Return the layouts to try, from few salient columns to many."""
-    n = stacked.shape[1]
+    n = len(hessian.live)
     if config.planes == 2:
         return [ColumnLayout(n, num_salient=n, salient_transform=config.transform)]
     counts: Sequence[int] = [min(config.num_salient, n - 1)]
     if config.num_salient == SEARCH:
         counts = list(budgets(n, config.max_salient_share))
-    scores = column_scores(stacked, hessian) if any(counts) else torch.zeros(n)
-    return [_layout(stacked, scores, count, config) for count in counts]
+    scores = hessian.live.new_zeros(n, dtype=torch.float64)
+    if any(counts):
+        scores = column_scores(weights, hessian)
+    return [_layout(weights, scores, count, config) for count in counts]
 
 
 def _layout(
-    stacked: torch.Tensor, scores: torch.Tensor, count: int, config: RecipeConfig
+    weights: Sequence[torch.Tensor], scores: torch.Tensor, count: int, config: RecipeConfig
 ) -> ColumnLayout:
-    plain, salient = split_columns(scores.to(stacked.device), count)
+    plain, salient = split_columns(scores, count)
     if config.pairing:
-        plain = plain[greedy_pair(stacked[:, plain]).to(plain.device)]
+        stacked = torch.cat([weight[:, plain].float() for weight in weights])
+        plain = plain[greedy_pair(stacked).to(plain.device)]
     permutation = torch.cat([plain, salient])
     identity = torch.equal(permutation, torch.arange(len(permutation), device=plain.device))
     return ColumnLayout(
-        in_features=stacked.shape[1],
+        in_features=len(scores),
         num_salient=count,
         transform=config.transform,
         salient_transform=config.salient_transform,
@@ -149,20 +158,33 @@ def _layout(
 
 
 def _code(
-    stacked: torch.Tensor, hessian: torch.Tensor, layout: ColumnLayout, config: RecipeConfig
-) -> tuple[BinaryWeight, float]:
-    target = layout.forward(stacked)
+    weight: torch.Tensor,
+    live: torch.Tensor,
+    curvature: Curvature,
+    layout: ColumnLayout,
+    config: RecipeConfig,
+) -> BinaryWeight:
+    # Rows do not interact: a slice of them at a time bounds the memory.
+    parts = [
+        _code_rows(layout.forward(rows.float() * live), curvature, layout, config)
+        for rows in weight.split(_ROWS)
+    ]
+    return BinaryWeight(layout, *(torch.cat(part) for part in zip(*parts, strict=True)))
+
+
+def _code_rows(
+    target: torch.Tensor, curvature: Curvature, layout: ColumnLayout, config: RecipeConfig
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return signs, levels and row scales of some rows, ``[rows, width]``; they are used up."""
     groups = layout.plain_width // GROUP, layout.salient_width // GROUP
-    codes = code_with_feedback(target, hessian, [1] * groups[0] + [2] * groups[1])
+    codes, left = code_with_feedback(target, curvature, [1] * groups[0] + [2] * groups[1])
     for _ in range(config.sweeps):
-        codes = sign_pass(target, hessian, refit(target, hessian, codes))
+        codes = sweep(codes, left, curvature)
     codes, levels, row_scale = _round(codes, layout)
     if config.frozen_sign_pass:
-        codes = sign_pass(target, hessian, codes)
-    signs = _virtual_signs(codes.choice, layout)
-    residual = target - codes.values()
-    error = float(((residual @ hessian) * residual).sum())
-    return BinaryWeight(layout, signs, levels, row_scale), error
+        left = target.sub_(codes.values())
+        codes = sweep(codes, left, curvature, levels=False)
+    return _virtual_signs(codes.choice, layout), levels, row_scale
 
 
 def _round(
@@ -185,22 +207,23 @@ def _virtual_signs(choice: torch.Tensor, layout: ColumnLayout) -> torch.Tensor:
     return torch.cat([(choice & 1) > 0, (layout.split(choice)[1] & 2) > 0], dim=1)
 
 
+def _error(
+    weight: torch.Tensor, code: BinaryWeight, live: torch.Tensor, curvature: Curvature
+) -> float:
+    """Return ``tr(R H R^T)`` in quantized coordinates."""
+    residual = code.layout.forward(weight.float() * live) - code.transformed()
+    return float(curvature.error(residual).sum())
+
+
 def _pays(
-    before: tuple[float, BinaryWeight], after: tuple[float, BinaryWeight], config: RecipeConfig
+    before: tuple[float, Sequence[BinaryWeight]],
+    after: tuple[float, Sequence[BinaryWeight]],
+    config: RecipeConfig,
 ) -> bool:
     # A group costs 128 sign bits and two int8 levels per row, padded.
-    widths = [weight.layout.virtual_width for _, weight in (before, after)]
-    added_bits = (widths[1] - widths[0]) * (GROUP + 16) / GROUP / after[1].layout.in_features
+    layouts = before[1][0].layout, after[1][0].layout
+    added = layouts[1].virtual_width - layouts[0].virtual_width
+    added_bits = added * (GROUP + 16) / GROUP / layouts[1].in_features
     if after[0] <= 0 or before[0] <= 0:
         return after[0] < before[0]
     return math.log(before[0] / after[0]) >= config.min_gain_per_bit * max(added_bits, 1e-9)
-
-
-def _unstack(weight: BinaryWeight, rows: Sequence[int]) -> list[BinaryWeight]:
-    parts = zip(
-        weight.signs.split(list(rows)),
-        weight.levels.split(list(rows)),
-        weight.row_scale.split(list(rows)),
-        strict=True,
-    )
-    return [BinaryWeight(weight.layout, *part) for part in parts]

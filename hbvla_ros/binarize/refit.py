@@ -13,56 +13,85 @@
 # limitations under the License.
 
 """
-Fit the levels anew to signs that are given, under the full Hessian.
+Sweeps under the full Hessian: fit the levels of a group anew, then move its signs; group by group.
 
-With the signs of a group fixed, the error is a quadratic in scale(s) and mean of each row and has
-one minimum. Source: ``doc/method.md``; a step beyond the paper.
+With the signs of a group fixed the error is a quadratic in scale(s) and mean of each row and has
+one minimum; with the levels fixed each sign has a best side. Either step is exact, so the error
+``tr(R H R^T)`` of no row ever grows. Source: ``doc/method.md``; a step beyond the paper.
 """
 
-from hbvla_ros.binarize.feedback import columns_of, GroupCodes
+from hbvla_ros.binarize.curvature import Curvature
+from hbvla_ros.binarize.feedback import code_columns, columns_of, GroupCodes
+from hbvla_ros.binarize.onebit import Picker
 import torch
 
 _RIDGE = 1e-6  # of the diagonal: keeps rows whose signs are all equal solvable
 
 
-def refit(weight: torch.Tensor, hessian: torch.Tensor, codes: GroupCodes) -> GroupCodes:
+def sweep(
+    codes: GroupCodes,
+    residual: torch.Tensor,
+    curvature: Curvature,
+    *,
+    levels: bool = True,
+    signs: bool = True,
+) -> GroupCodes:
     """
-    Refit mean and scales of every group, one after the other.
+    Go once through all groups.
 
-    The error ``tr(R H R^T)`` of no row grows, up to the rounding of ``weight``'s dtype. Scales
-    that come out negative flip their signs, and the stronger plane is put first.
-
-    :param weight: ``[rows, width]`` in quantized coordinates
-    :param hessian: ``[width, width]``, damped
     :param codes: where to start
+    :param residual: ``weight - codes.values()``, ``[rows, width]``; kept so in place
+    :param curvature: of the input
+    :param levels: refit them; scales that come out negative flip their signs, and the stronger
+        plane is put first
+    :param signs: move each to its best side
+    :return: the new codes
     """
-    h = hessian.to(weight.dtype)
-    gradient = (weight - codes.values()) @ h
     choice = codes.choice.clone()
-    refitted = []
-    for g, levels in enumerate(codes.levels):
+    fitted = list(codes.levels)
+    for g, table in enumerate(fitted):
         span = columns_of(g)
-        basis = _basis(choice[:, span], levels.shape[1]).to(weight.dtype)
-        step = _best_step(basis, h[span, span], gradient[:, span])
-        rest = slice(span.stop, None)  # each group is visited once
-        gradient[:, rest] -= (step[:, None, :] @ basis)[:, 0] @ h[span, rest]
-        parameters = _parameters(levels) + step
-        new_levels, choice[:, span] = _canonical(parameters, choice[:, span])
-        refitted.append(new_levels)
-    return GroupCodes(refitted, choice)
+        pull, block = curvature.product(residual, span), curvature.block(span)
+        values = codes.group_values(g)
+        if levels:
+            target = residual[:, span] + values
+            table, choice[:, span] = _refit(table, choice[:, span], pull, block)
+            values = GroupCodes([table], choice[:, span]).group_values(0)
+            moved = target - values - residual[:, span]
+            residual[:, span] += moved
+            pull += moved @ block
+            fitted[g] = table
+        if signs:
+            diagonal = curvature.diagonal[span]
+            choice[:, span], moved = code_columns(values, pull, block, diagonal, Picker(table))
+            residual[:, span] += moved
+    return GroupCodes(fitted, choice)
 
 
-def _basis(choice: torch.Tensor, planes: int) -> torch.Tensor:
-    """Return the rows that scales and mean multiply: ``[rows, planes + 1, 128]``."""
-    signs = [2 * (choice >> plane & 1) - 1 for plane in range(planes)]
-    return torch.stack([*signs, torch.ones_like(choice)], dim=1)
+def _refit(
+    levels: torch.Tensor, choice: torch.Tensor, pull: torch.Tensor, block: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the best levels for the signs of one group, with the signs in canonical form."""
+    planes = levels.shape[1]
+    basis = torch.stack([_signs(choice, plane, block) for plane in range(planes)], dim=1)
+    step = _best_step(basis, block, pull)
+    return _canonical(_parameters(levels) + step, choice)
 
 
-def _best_step(basis: torch.Tensor, h: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
-    """Return the change of scales and mean that minimises the error: ``[rows, planes + 1]``."""
-    curvature = basis @ h @ basis.transpose(1, 2)
+def _signs(choice: torch.Tensor, plane: int, like: torch.Tensor) -> torch.Tensor:
+    return 2 * (choice >> plane & 1).to(like.dtype) - 1
+
+
+def _best_step(basis: torch.Tensor, block: torch.Tensor, pull: torch.Tensor) -> torch.Tensor:
+    """
+    Return the change of scales and mean that minimises the error: ``[rows, planes + 1]``.
+
+    :param basis: ``[rows, planes, 128]``, what the scales multiply; the mean multiplies ones
+    """
+    basis = torch.cat([basis, torch.ones_like(basis[:, :1])], dim=1)
+    curvature = (basis @ block) @ basis.transpose(1, 2)
     ridge = torch.diag_embed(_RIDGE * curvature.diagonal(dim1=1, dim2=2))
-    slope = (basis @ gradient[:, :, None])[:, :, 0]
+    slope = (basis @ pull[:, :, None])[:, :, 0]
     step: torch.Tensor = torch.linalg.solve(curvature + ridge, slope)
     return step
 
@@ -80,8 +109,7 @@ def _canonical(
     scales, mean = parameters[:, :-1], parameters[:, -1]
     planes = scales.shape[1]
     for plane in range(planes):
-        negative = scales[:, plane, None] < 0
-        choice = torch.where(negative, choice ^ (1 << plane), choice)
+        choice = choice ^ (scales[:, plane, None] < 0).to(choice.dtype) << plane
     scales = scales.abs()
     if planes == 2:
         swap = scales[:, 1] > scales[:, 0]

@@ -19,23 +19,26 @@ Source: arXiv 2602.13710, salient weights from the corrected Hessian; the score 
 (``w^2 / [H^-1]_jj`` through the Cholesky factor). The budget rule is ours (``doc/method.md``).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from hbvla_ros.binarize.feedback import inverse_factor
-from hbvla_ros.binarize.layout import GROUP
+from hbvla_ros.binarize.curvature import Curvature, rotate
+from hbvla_ros.binarize.layout import ColumnLayout, GROUP
+from hbvla_ros.binarize.method import MixedHessian
 import torch
 
 
-def column_scores(weight: torch.Tensor, hessian: torch.Tensor) -> torch.Tensor:
+def column_scores(weights: Sequence[torch.Tensor], hessian: MixedHessian) -> torch.Tensor:
     """
-    Score each input column: ``sum_i W_ij^2 / U_jj^2``.
+    Score each input column: ``sum_i W_ij^2 / U_jj^2`` over all rows of a family.
 
-    :param weight: ``[rows, n]``, the stacked rows of a family
-    :param hessian: ``[n, n]``, damped
+    :param weights: ``[out_i, n]`` each
+    :param hessian: of their common input
     :return: ``float64 [n]``, larger = more salient
     """
-    diagonal = inverse_factor(hessian).diagonal()
-    return weight.double().square().sum(dim=0) / diagonal.square()
+    layout = ColumnLayout(weights[0].shape[1])
+    pivots = Curvature(rotate(hessian.rows, layout, hessian.added)).pivots  # 1 / U_jj
+    energy = sum(weight.double().square().sum(dim=0) for weight in weights)
+    return energy * pivots[: layout.in_features].double().square()
 
 
 def split_columns(scores: torch.Tensor, num_salient: int) -> tuple[torch.Tensor, torch.Tensor]:

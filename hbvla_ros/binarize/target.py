@@ -31,7 +31,7 @@ DAMPENING = 0.01
 
 
 def corrected_target(
-    weights: Sequence[torch.Tensor], stats: FamilyStats, corrected: float
+    weights: Sequence[torch.Tensor], stats: FamilyStats, corrected: float, factor: float = 1.0
 ) -> list[torch.Tensor]:
     """
     Return the weights to code instead of the original ones.
@@ -39,12 +39,14 @@ def corrected_target(
     :param weights: ``[out_i, n]`` each
     :param stats: of a job that ran two streams
     :param corrected: weight of the corrected moments in the mixture, 0..1
+    :param factor: share of the correction that is applied; below 1 it overfits less
     :return: as many weights, float32; the same ones where both streams are equal
     :raises CalibrationError: if only one stream was run
     """
     if stats.plain_shift is None or stats.corrected_shift is None:
         raise CalibrationError('a corrected target needs both streams of activations')
-    hessian, _ = damped((1 - corrected) * stats.plain + corrected * stats.corrected, DAMPENING)
+    lower, _ = damped((1 - corrected) * stats.plain + corrected * stats.corrected, DAMPENING)
+    lower = torch.linalg.cholesky(lower)
     shift = (1 - corrected) * stats.plain_shift + corrected * stats.corrected_shift
-    correction = torch.linalg.solve(hessian, shift.double().T).T.float()
+    correction = factor * torch.cholesky_solve(shift.double().T, lower).T.float()
     return [weight + weight @ correction for weight in weights]

@@ -62,6 +62,16 @@ class BinaryWeight:
         """Return the number of rows."""
         return int(self.signs.shape[0])
 
+    @property
+    def in_features(self) -> int:
+        """Return the number of columns."""
+        return self.layout.in_features
+
+    @property
+    def bits_sign(self) -> float:
+        """Return the sign bits per weight, the number that papers quote; no padding."""
+        return 1 + self.layout.num_salient / self.layout.in_features
+
     def virtual(self) -> torch.Tensor:
         """Return the stored values, both planes apart: ``float32 [out, virtual_width]``."""
         levels = self.levels.to(torch.float32)

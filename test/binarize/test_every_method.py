@@ -21,6 +21,8 @@ from hbvla_ros.kernels.packing import pack, unpack
 import pytest
 import torch
 
+ON_GRID = [name for name in METHODS if METHODS[name].on_grid]
+OFF_GRID = [name for name in METHODS if not METHODS[name].on_grid]
 SHAPES = [(24, 200), (16, 128), (40, 336), (7, 80)]
 
 
@@ -50,6 +52,19 @@ def test_it_does_not_lose_to_coding_by_one_scale_per_row(name, out, n):
 
 
 @pytest.mark.parametrize('name', METHODS)
+def test_equal_input_gives_equal_weights(name):
+    one, two = _quantize(name)[2][0], _quantize(name)[2][0]
+    assert torch.equal(one.dequantize(), two.dequantize())
+
+
+@pytest.mark.parametrize('name', METHODS)
+def test_it_says_its_size_and_the_sign_bits_that_papers_count(name):
+    _, _, (code,) = _quantize(name, out=7)
+    assert (code.out_features, code.in_features) == (7, 200)
+    assert 1 <= code.bits_sign <= 2
+
+
+@pytest.mark.parametrize('name', ON_GRID)
 def test_equal_input_gives_equal_codes(name):
     one, two = _quantize(name)[2][0], _quantize(name)[2][0]
     assert torch.equal(one.signs, two.signs)
@@ -57,19 +72,36 @@ def test_equal_input_gives_equal_codes(name):
     assert torch.equal(one.row_scale, two.row_scale)
 
 
-@pytest.mark.parametrize('name', METHODS)
+@pytest.mark.parametrize('name', ON_GRID)
 def test_packing_and_unpacking_restores_it(name):
     _, _, (code,) = _quantize(name, out=7)
     assert torch.equal(unpack(pack(code)).virtual(), code.virtual())
 
 
-@pytest.mark.parametrize('name', METHODS)
+@pytest.mark.parametrize('name', ON_GRID)
 def test_a_family_shares_its_columns_and_equals_one_stacked_matrix(name):
     _, _, codes = _quantize(name, rows=[8, 16])
     _, _, (whole,) = _quantize(name)
     assert codes[0].layout.num_salient == codes[1].layout.num_salient
     stacked = torch.cat([code.dequantize() for code in codes])
     assert torch.equal(stacked, whole.dequantize())
+
+
+@pytest.mark.parametrize('name', OFF_GRID)
+def test_off_the_grid_each_linear_of_a_family_is_coded_as_if_alone(name):
+    weight, x, codes = _quantize(name, rows=[8, 16])
+    method = METHODS[name]
+    for part, code in zip(weight.split([8, 16]), codes, strict=True):
+        (alone,) = method.quantize([part], stats_of(x), make_config(method, {}))
+        assert torch.equal(alone.dequantize(), code.dequantize())
+
+
+@pytest.mark.parametrize('name', OFF_GRID)
+def test_off_the_grid_every_stored_bit_is_counted_by_part(name):
+    _, _, (code,) = _quantize(name, out=7)
+    assert all(isinstance(count, int) for count in code.bits.values())
+    assert code.stored_bits == sum(code.bits.values())
+    assert code.stored_bits > code.bits['signs'] >= 7 * 200
 
 
 @pytest.mark.parametrize('name', METHODS)

@@ -14,7 +14,9 @@
 
 """Levels of one and of two planes."""
 
-from hbvla_ros.binarize.onebit import candidates, fit_one_plane, fit_two_planes, nearest
+from hbvla_ros.binarize.onebit import candidates, fit_one_plane, fit_two_planes, Picker
+from hypothesis import given, settings
+from hypothesis import strategies as st
 import torch
 
 
@@ -54,7 +56,23 @@ def test_a_constant_row_is_coded_as_that_constant():
     assert levels.tolist() == [[[3.0, 3.0]]]
 
 
-def test_a_tie_goes_to_the_first_level():
-    for values in ([[-1.0], [1.0]], [[-1.0], [1.0], [3.0], [4.0]]):
-        index, picked = nearest(torch.tensor([0.0]), torch.tensor(values))
-        assert (index.item(), picked.item()) == (0, -1.0)
+def test_a_tie_goes_to_the_lower_value():
+    index, picked = Picker(torch.tensor([[[-1.0, 1.0]]])).nearest(torch.tensor([0.0]))
+    assert (index.item(), picked.item()) == (0, -1.0)
+    index, picked = Picker(torch.tensor([[[-2.0, 2.0], [-1.0, 1.0]]])).nearest(torch.tensor([0.0]))
+    assert (index.item(), picked.item()) == (2, -1.0)
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    planes=st.integers(1, 2),
+    numbers=st.lists(st.floats(-4, 4, width=32), min_size=5, max_size=5),
+)
+def test_no_value_of_a_group_is_nearer_than_the_one_picked(planes, numbers):
+    # also where rounding has made the second plane the stronger one
+    levels = torch.tensor(numbers[:4]).view(1, 2, 2).sort(dim=-1).values[:, :planes]
+    target = torch.tensor(numbers[4:])
+    index, picked = Picker(levels).nearest(target)
+    values = candidates(levels)[0]
+    assert picked == values[index.long()]
+    assert (target - picked).abs() <= (target - values).abs().min() + 1e-6  # sums in other order

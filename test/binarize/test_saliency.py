@@ -14,15 +14,19 @@
 
 """Scores and the split into salient and other columns."""
 
+from builders import stats_of
+from hbvla_ros.binarize.method import MixedHessian
 from hbvla_ros.binarize.saliency import budgets, column_scores, split_columns
+import pytest
 import torch
 
 
 def test_with_a_diagonal_hessian_the_score_is_weight_times_curvature():
-    weight = torch.tensor([[1.0, 2.0], [3.0, 0.0]])
-    # H^-1 = diag(1/4, 1), U = diag(1/2, 1): scores 10 / (1/4) and 4 / 1.
-    scores = column_scores(weight, torch.diag(torch.tensor([4.0, 1.0])))
-    assert scores.tolist() == [40.0, 4.0]
+    weights = [torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 0.0]])]
+    # H = diag(4, 1), U = diag(1/2, 1): scores 10 / (1/4) and 4 / 1.
+    stats = stats_of(torch.tensor([[2.0, 0.0], [0.0, 1.0]]))
+    scores = column_scores(weights, MixedHessian(stats, 0.0, 1e-9))
+    assert scores.tolist() == pytest.approx([40.0, 4.0])
 
 
 def test_the_largest_scores_are_salient_and_order_is_kept():

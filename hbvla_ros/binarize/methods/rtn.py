@@ -36,6 +36,7 @@ class RtnConfig:
 class _Rtn:
     config_type = RtnConfig
     target = 'plain'
+    on_grid = True
 
     def quantize(
         self, weights: Sequence[torch.Tensor], stats: FamilyStats, config: Any
