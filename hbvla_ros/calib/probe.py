@@ -13,11 +13,12 @@
 # limitations under the License.
 
 """
-Measure without labels how strongly each token of each block moves the action.
+Measure how strongly each token of each block moves a scalar of the action.
 
-The loss is ``<u, a>`` with random ``u ~ N(0, I)`` in normalised action space; the expectation of
-its squared gradient is the squared Jacobian of the action. A distance of the model to itself can't
-serve: its gradient is zero. Source: ``doc/method.md``
+Without labels the scalar is ``<u, a>`` with random ``u ~ N(0, I)`` in normalised action space; the
+expectation of its squared gradient is the squared Jacobian of the action. With demonstrations it
+is the L1 distance to the demonstrated actions. A distance of the model to itself can't serve: its
+gradient is zero. Source: ``doc/method.md``
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -28,15 +29,17 @@ from hbvla_ros.core.errors import CalibrationError
 import torch
 from torch import nn
 
+Importance = tuple[dict[str, torch.Tensor], torch.Tensor]
+
 
 def jacobian_importance(
     predict: Callable[[], torch.Tensor],
     blocks: Mapping[str, nn.Module],
     draws: int,
     generator: torch.Generator,
-) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+) -> Importance:
     """
-    Measure the importance of every token at every block output, for one sample.
+    Measure the importance of every token at every block output, for one sample, without labels.
 
     :param predict: runs the model on the sample, returns normalised actions; parameters are frozen
     :param blocks: name to module, each run exactly once by ``predict``
@@ -45,43 +48,96 @@ def jacobian_importance(
     :return: block name to S_t ``[..., T]`` with mean 1, and the actions
     :raises CalibrationError: if a block did not run or the gradient is not finite
     """
+
+    def projections(actions: torch.Tensor) -> list[torch.Tensor]:
+        draw = (torch.randn(actions.shape, generator=generator) for _ in range(draws))
+        return [(u.to(actions) * actions).sum() for u in draw]
+
+    return _importance(predict, blocks, projections)
+
+
+def demonstration_importance(
+    predict: Callable[[], torch.Tensor],
+    blocks: Mapping[str, nn.Module],
+    demonstrated: torch.Tensor,
+) -> Importance:
+    """
+    Measure the importance of every token at every block output by the error of one demonstration.
+
+    The loss is the mean of ``|predicted - demonstrated|``. An action that is already met exactly
+    adds nothing, for the distance has no slope there.
+
+    :param predict: runs the model on the sample, returns normalised actions; parameters are frozen
+    :param blocks: name to module, each run exactly once by ``predict``
+    :param demonstrated: normalised actions of the shape that ``predict`` returns, a leading 1 may
+        be left out
+    :return: block name to S_t ``[..., T]`` with mean 1, and the predicted actions
+    :raises CalibrationError: if a block did not run, the shapes differ, a value is not finite, or
+        the demonstration is the model's own prediction
+    """
+    return _importance(predict, blocks, lambda actions: [_action_error(actions, demonstrated)])
+
+
+def _action_error(actions: torch.Tensor, demonstrated: torch.Tensor) -> torch.Tensor:
+    if demonstrated.shape not in (actions.shape, actions.shape[1:]):
+        raise CalibrationError(
+            f'demonstrated actions {tuple(demonstrated.shape)} do not fit the predicted ones '
+            f'{tuple(actions.shape)}'
+        )
+    loss = (actions.float() - demonstrated.to(actions.device, torch.float32)).abs().mean()
+    if not torch.isfinite(loss):
+        raise CalibrationError('the demonstrated or the predicted actions are not finite')
+    if not loss > 0:
+        raise CalibrationError(
+            'the demonstration is exactly what the model predicts, so its error has no gradient; '
+            'bring recorded actions or use the jacobian probe'
+        )
+    return loss
+
+
+def _importance(
+    predict: Callable[[], torch.Tensor],
+    blocks: Mapping[str, nn.Module],
+    losses_of: Callable[[torch.Tensor], Sequence[torch.Tensor]],
+) -> Importance:
+    """Average the gradient norms of all losses at all block outputs and normalise per block."""
+    with torch.enable_grad():
+        actions, outputs = _watched(predict, blocks)
+        losses = losses_of(actions)
+    total = {name: torch.zeros(z.shape[:-1]) for name, z in outputs.items()}
+    for number, loss in enumerate(losses, start=1):
+        gradients = torch.autograd.grad(
+            loss,
+            list(outputs.values()),
+            retain_graph=number < len(losses),
+            allow_unused=True,
+        )
+        for name, gradient in zip(outputs, gradients, strict=True):
+            if gradient is not None:
+                total[name] += token_norms(gradient).cpu() / len(losses)
+    if not all(torch.isfinite(score).all() for score in total.values()):
+        raise CalibrationError('the probe gradient is not finite; check the checkpoint for NaN')
+    return {name: normalize_importance(total[name]) for name in blocks}, actions.detach()
+
+
+def _watched(
+    predict: Callable[[], torch.Tensor], blocks: Mapping[str, nn.Module]
+) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """Run the model; return the actions and the blocks' outputs in the order in which they ran."""
     outputs: dict[str, torch.Tensor] = {}
     handles = [
         module.register_forward_hook(_keep_output(outputs, name))
         for name, module in blocks.items()
     ]
     try:
-        with torch.enable_grad():
-            actions = predict()
+        actions = predict()
     finally:
         for handle in handles:
             handle.remove()
     missing = [name for name in blocks if name not in outputs]
     if missing:
         raise CalibrationError(f'blocks that did not run: {missing[:3]}')
-    scores = _gradient_norms(actions, list(outputs.values()), draws, generator)
-    by_name = dict(zip(outputs, scores, strict=True))
-    return {name: normalize_importance(by_name[name]) for name in blocks}, actions.detach()
-
-
-def _gradient_norms(
-    actions: torch.Tensor,
-    outputs: Sequence[torch.Tensor],
-    draws: int,
-    generator: torch.Generator,
-) -> list[torch.Tensor]:
-    total = [torch.zeros(z.shape[:-1]) for z in outputs]
-    for draw in range(draws):
-        u = torch.randn(actions.shape, generator=generator).to(actions)
-        gradients = torch.autograd.grad(
-            (u * actions).sum(), outputs, retain_graph=draw + 1 < draws, allow_unused=True
-        )
-        for running, gradient in zip(total, gradients, strict=True):
-            if gradient is not None:
-                running += token_norms(gradient).cpu() / draws
-    if not all(torch.isfinite(score).all() for score in total):
-        raise CalibrationError('the probe gradient is not finite; check the checkpoint for NaN')
-    return total
+    return actions, outputs
 
 
 def _keep_output(outputs: dict[str, torch.Tensor], name: str) -> Callable[..., Any]:

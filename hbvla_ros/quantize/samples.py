@@ -13,89 +13,105 @@
 # limitations under the License.
 
 """
-Observations to calibrate with: from a rosbag2 recording, or synthetic.
+Samples to calibrate with: from recorded episodes, from a rosbag2 recording, or synthetic.
 
-Recorded ones are put together by the same code that serves the live policy, so the Hessian sees
-what the robot will see.
+Observations of a bag are put together by the same code that serves the live policy, so the Hessian
+sees what the robot will see. Episodes also hold what was done next, which the bags do not.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable
+from dataclasses import dataclass
 import hashlib
+from itertools import accumulate
 from pathlib import Path
 
-from hbvla_ros.core.bag import bag_topics, read_bag
-from hbvla_ros.core.errors import CalibrationError, ObservationError
-from hbvla_ros.core.feed import feed, IMAGE, recorded_inputs, sample_stamp, source_topic
-from hbvla_ros.core.latest import FreshnessConfig, ObservationAssembler
+from hbvla_ros.core.episodes.episode import ReadConfig
+from hbvla_ros.core.episodes.find import open_episodes, recording_kind, ROSBAG
+from hbvla_ros.core.episodes.mapping import actions_after, ChunkShape, observation_at
 from hbvla_ros.core.observation import Observation
 from hbvla_ros.core.robot import RobotSpec
 from hbvla_ros.core.scene import synthetic_observations
+from hbvla_ros.quantize.recording import recorded_observations
+from hbvla_ros.quantize.spread import spread
+import numpy as np
+from numpy.typing import NDArray
 
 SYNTHETIC = 'synthetic'
 
 
-def load_samples(source: str, robot: RobotSpec, count: int, seed: int) -> list[Observation]:
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
     """
-    Return the calibration observations.
+    One observation to calibrate with, and what was done next where the recording tells.
 
-    :param source: ``synthetic`` or the folder of a rosbag2 recording
-    :param robot: which topics make an observation
-    :param count: how many; a recording is sampled evenly over its length
-    :param seed: of the synthetic scene
-    :raises CalibrationError: if the recording lacks a topic or holds no complete observation
-    :raises ConfigError: if it is no recording
+    ``actions`` is ``float32 [chunk_size, A]`` in the units of the robot file, rows at the policy's
+    time step (:func:`hbvla_ros.core.episodes.mapping.actions_after`), or None.
+    """
+
+    observation: Observation
+    actions: NDArray[np.float32] | None = None
+
+
+def load_calibration(
+    source: str,
+    robot: RobotSpec,
+    count: int,
+    seed: int,
+    chunk: ChunkShape | None = None,
+    config: ReadConfig | None = None,
+) -> list[Sample]:
+    """
+    Return the calibration samples, spread evenly over all frames of the recording.
+
+    :param source: ``synthetic``, an ``.hdf5`` or ``.npz`` episode, a folder of one kind of them,
+        a LeRobot data set, or the folder of a rosbag2 recording
+    :param robot: which cameras, joints and topics make an observation
+    :param count: how many; a shorter recording gives fewer
+    :param seed: of the synthetic scene; a recording is sampled without chance
+    :param chunk: rows and time step of the policy; None leaves the actions out
+    :param config: what episodes may not say, such as the instruction
+    :raises CalibrationError: if the data are damaged, mixed, or don't fit the robot
+    :raises ConfigError: if there is no recording or a package to read it is not installed
     """
     if source == SYNTHETIC:
-        return synthetic_observations(robot, count, seed)
+        return [Sample(seen) for seen in synthetic_observations(robot, count, seed)]
     path = Path(source)
-    _check_topics(path, robot)
-    stamps = [stamp for stamp, _ in _observations(path, robot, keep=None)]
-    if not stamps:
-        raise CalibrationError(
-            f'{path}: no instant at which all cameras, joints and the instruction are fresh'
-        )
-    wanted = {round(i * (len(stamps) - 1) / max(count - 1, 1)) for i in range(count)}
-    return [seen for _, seen in _observations(path, robot, keep=wanted) if seen is not None]
+    if recording_kind(path) == ROSBAG:
+        return [Sample(seen) for seen in recorded_observations(path, robot, count)]
+    return _from_episodes(path, robot, count, chunk, config or ReadConfig())
 
 
-def samples_hash(samples: Sequence[Observation]) -> str:
-    """Return a SHA-256 over every pixel, joint value and instruction."""
+def load_samples(source: str, robot: RobotSpec, count: int, seed: int) -> list[Observation]:
+    """Return the observations of :func:`load_calibration` alone."""
+    return [sample.observation for sample in load_calibration(source, robot, count, seed)]
+
+
+def samples_hash(samples: Iterable[Sample | Observation]) -> str:
+    """Return a SHA-256 over every pixel, joint value, instruction and recorded action."""
     digest = hashlib.sha256()
     for sample in samples:
-        for camera, image in sample.images.items():
+        whole = sample if isinstance(sample, Sample) else Sample(sample)
+        for camera, image in whole.observation.images.items():
             digest.update(f'{camera}{image.shape}'.encode())
             digest.update(image.tobytes())
-        digest.update(sample.state.tobytes())
-        digest.update(sample.instruction.encode())
+        digest.update(whole.observation.state.tobytes())
+        digest.update(whole.observation.instruction.encode())
+        if whole.actions is not None:
+            digest.update(f'actions{whole.actions.shape}'.encode())
+            digest.update(whole.actions.tobytes())
     return digest.hexdigest()
 
 
-def _check_topics(path: Path, robot: RobotSpec) -> None:
-    there = {source_topic(topic) for topic in bag_topics(path)}
-    missing = [topic for topic in robot.input_topics if topic not in there]
-    if missing:
-        raise CalibrationError(
-            f'{path} lacks {missing}, which robot {robot.name} needs; it has {sorted(there)}'
-        )
-
-
-def _observations(
-    path: Path, robot: RobotSpec, keep: set[int] | None
-) -> Iterator[tuple[int, Observation | None]]:
-    """Yield (stamp, observation) per new instant; only those numbered in ``keep`` are built."""
-    assembler = ObservationAssembler(robot, FreshnessConfig())
-    number, last = 0, -1
-    for message in read_bag(path, recorded_inputs(robot)):
-        try:
-            kind = feed(assembler, robot, message, sample_stamp(message))
-        except ObservationError:
-            continue  # what a live node would drop
-        if kind != IMAGE:
-            continue
-        seen = assembler.assemble(message.stamp_ns)
-        if not isinstance(seen, Observation) or seen.stamp_ns == last:
-            continue
-        last = seen.stamp_ns
-        if keep is None or number in keep:
-            yield seen.stamp_ns, None if keep is None else seen
-        number += 1
+def _from_episodes(
+    path: Path, robot: RobotSpec, count: int, chunk: ChunkShape | None, config: ReadConfig
+) -> list[Sample]:
+    episodes = open_episodes(path, config)
+    ends = list(accumulate(episode.length for episode in episodes))
+    samples = []
+    for position in spread(ends[-1], count):
+        number = int(np.searchsorted(ends, position, side='right'))
+        episode = episodes[number]
+        index = position - (ends[number] - episode.length)
+        actions = actions_after(episode, index, robot, chunk) if chunk is not None else None
+        samples.append(Sample(observation_at(episode, index, robot), actions))
+    return samples

@@ -15,7 +15,7 @@
 """The probe and token importance."""
 
 from hbvla_ros.calib.importance import normalize_importance, token_norms
-from hbvla_ros.calib.probe import jacobian_importance
+from hbvla_ros.calib.probe import demonstration_importance, jacobian_importance
 from hbvla_ros.core.errors import CalibrationError
 from hypothesis import given
 from hypothesis import strategies as st
@@ -119,6 +119,94 @@ def test_the_first_order_change_of_the_loss_is_the_sum_over_tokens():
             remainder = loss(moved) - loss(z) - (g * (moved - z)).sum()
         ratios.append(abs(remainder.item()) / size**2)
     assert max(ratios) < 3 * min(ratios) + 1e-6
+
+
+def _demonstration(predict, seed=1):
+    """Return actions half a unit or more away from the predicted ones, on either side."""
+    actions = predict()
+    g = torch.Generator().manual_seed(seed)
+    return actions + torch.randn(actions.shape, generator=g).sign() * 0.5
+
+
+def test_demonstrations_weigh_tokens_by_the_gradient_of_the_l1_error():
+    # Worked out again without hooks: the sign of each error times the slope of the action.
+    blocks, predict = _model()
+    demonstrated = _demonstration(predict)
+    scores, actions = demonstration_importance(predict, blocks, demonstrated)
+    torch.testing.assert_close(actions, predict())
+    z = _first_output(blocks, predict).requires_grad_()
+    answer = blocks['b'](z)[:, :2].mean(dim=2)
+    signs = torch.sign(answer - demonstrated) / answer.numel()
+    (gradient,) = torch.autograd.grad((signs.detach() * answer).sum(), z)
+    torch.testing.assert_close(scores['a'], normalize_importance(gradient.norm(dim=-1)))
+
+
+def _first_output(blocks, predict):
+    kept = []
+    handle = blocks['a'].register_forward_hook(lambda m, i, o: kept.append(o))
+    predict()
+    handle.remove()
+    return kept[0].detach()
+
+
+def test_demonstrated_importance_ignores_the_scale_of_the_loss():
+    blocks, predict = _model()
+    demonstrated = _demonstration(predict)
+    one, _ = demonstration_importance(predict, blocks, demonstrated)
+    # Actions and demonstration ten times as large: the loss and all gradients are, too.
+    ten, _ = demonstration_importance(lambda: 10 * predict(), blocks, 10 * demonstrated)
+    for name in blocks:
+        torch.testing.assert_close(one[name], ten[name])
+        assert one[name].mean().item() == pytest.approx(1)
+
+
+def test_tokens_without_a_gradient_keep_the_floor():
+    blocks, predict = _model()
+    scores, _ = demonstration_importance(predict, blocks, _demonstration(predict))
+    last = scores['b'][0]  # after the last block only tokens 0 and 1 are read
+    assert (last[2:] == last[2]).all()
+    mean = last[:2].sum() / 6  # what the mean was before the floor, up to the last scaling
+    assert last[2] == pytest.approx(0.05 * mean.item(), rel=1e-5)
+
+
+def test_only_the_side_of_a_demonstration_counts_not_its_distance():
+    # L1: the gradient is the sign of the error.
+    blocks, predict = _model()
+    away = _demonstration(predict) - predict()
+    near, _ = demonstration_importance(predict, blocks, predict() + 0.1 * away)
+    far, _ = demonstration_importance(predict, blocks, predict() + away)
+    torch.testing.assert_close(near['a'], far['a'])
+
+
+def test_the_models_own_prediction_is_no_demonstration():
+    blocks, predict = _model()
+    with pytest.raises(CalibrationError, match='exactly what the model predicts'):
+        demonstration_importance(predict, blocks, predict())
+    assert not blocks['a']._forward_hooks
+
+
+def test_a_leading_one_may_be_left_out_of_the_demonstration():
+    blocks, predict = _model()
+    demonstrated = _demonstration(predict)
+    whole, _ = demonstration_importance(predict, blocks, demonstrated)
+    bare, _ = demonstration_importance(predict, blocks, demonstrated[0])
+    assert torch.equal(whole['a'], bare['a'])
+
+
+def test_a_demonstration_that_does_not_fit_is_refused():
+    blocks, predict = _model()
+    with pytest.raises(CalibrationError, match=r'\(1, 3\) do not fit the predicted ones \(1, 2\)'):
+        demonstration_importance(predict, blocks, torch.zeros(1, 3))
+    with pytest.raises(CalibrationError, match='not finite'):
+        demonstration_importance(predict, blocks, torch.full((1, 2), torch.nan))
+
+
+def test_both_probes_work_where_gradients_are_switched_off():
+    blocks, predict = _model()
+    with torch.no_grad():
+        demonstrated = _demonstration(predict)
+        assert demonstration_importance(predict, blocks, demonstrated)[0]['a'].std() > 0
+        assert _probe(blocks, predict)['a'].std() > 0
 
 
 def test_a_block_that_does_not_run_is_named():
