@@ -48,15 +48,35 @@ def commit() -> str:
     return done.stdout.strip()
 
 
-def write(name: str, measured: dict[str, Any]) -> None:
-    """Write ``benchmarks/results/<name>.json`` and print it."""
-    record = {
+def stamp() -> dict[str, Any]:
+    """Return what every record begins with."""
+    return {
         'commit': commit(),
         'date': datetime.now(timezone.utc).isoformat(timespec='seconds'),
         'machine': machine(),
-        **measured,
     }
-    text = json.dumps(record, indent=1) + '\n'
+
+
+def write(name: str, measured: dict[str, Any]) -> None:
+    """Write ``benchmarks/results/<name>.json`` and print it."""
+    text = json.dumps({**stamp(), **measured}, indent=1) + '\n'
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f'{name}.json').write_text(text, encoding='utf-8')
     print(text)
+
+
+def merge_rows(name: str, rows: list[dict[str, Any]], key: tuple[str, ...]) -> None:
+    """
+    Put rows into ``benchmarks/results/<name>.json``, a list; each says where it was measured.
+
+    :param rows: plain values
+    :param key: entries that identify a row; an older one of equal key is replaced
+    """
+    file = RESULTS / f'{name}.json'
+    known = json.loads(file.read_text(encoding='utf-8')) if file.exists() else []
+    for row in rows:
+        identity = [row.get(entry) for entry in key]
+        known = [old for old in known if [old.get(entry) for entry in key] != identity]
+        known.append({**row, **stamp()})
+    RESULTS.mkdir(exist_ok=True)
+    file.write_text(json.dumps(known, indent=1) + '\n', encoding='utf-8')

@@ -37,7 +37,7 @@ from hbvla_ros.core.errors import ConfigError
 import torch
 
 SEARCH = -1
-_ROWS = 512  # coded at a time
+_VALUES = 6 << 20  # coded at a time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,7 +167,7 @@ def _code(
     # Rows do not interact: a slice of them at a time bounds the memory.
     parts = [
         _code_rows(layout.forward(rows.float() * live), curvature, layout, config)
-        for rows in weight.split(_ROWS)
+        for rows in weight.split(max(1, _VALUES // layout.width))
     ]
     return BinaryWeight(layout, *(torch.cat(part) for part in zip(*parts, strict=True)))
 

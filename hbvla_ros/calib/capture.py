@@ -15,7 +15,7 @@
 """Record what reaches a module while a model runs; hooks are always removed."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from hbvla_ros.core.errors import CalibrationError
@@ -47,6 +47,30 @@ def watch_inputs(
     finally:
         for handle in handles:
             handle.remove()
+
+
+def run_until_seen(
+    modules: Mapping[str, nn.Module],
+    see: Callable[[str, torch.Tensor], None],
+    run: Callable[[], Any],
+) -> None:
+    """
+    Run something until each of some modules has been called once, and no further.
+
+    :param modules: name to module
+    :param see: receives the name and first argument of each, as in :func:`watch_inputs`
+    :param run: calls all of them
+    """
+    waiting = set(modules)
+
+    def see_and_stop(name: str, x: torch.Tensor) -> None:
+        see(name, x)
+        waiting.discard(name)
+        if not waiting:
+            raise _StopError
+
+    with watch_inputs(modules, see_and_stop), suppress(_StopError):
+        run()
 
 
 def arguments_of(

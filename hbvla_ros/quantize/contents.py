@@ -14,31 +14,21 @@
 
 """Put together what an artifact holds once every block is quantized."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-import hashlib
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from hbvla_ros import __version__
 from hbvla_ros.artifact.manifest import LayerEntry, Manifest
 from hbvla_ros.artifact.store import Artifact
+from hbvla_ros.binarize.weight import BinaryWeight
+from hbvla_ros.core.episodes.find import recording_kind
 from hbvla_ros.kernels.packing import pack, PackedWeight, permutation_bytes
 from hbvla_ros.models.packed import compact
-from hbvla_ros.quantize.blocks import BlockJob, QuantizedLayer
-from hbvla_ros.quantize.job import QuantizeJob
+from hbvla_ros.quantize.preparation import Provenance
+from hbvla_ros.quantize.samples import SYNTHETIC
+from hbvla_ros.quantize.state import BlockJob, QuantizedLayer
 import torch
-
-
-@dataclass(frozen=True, eq=False)
-class Provenance:
-    """Where an artifact comes from: the job, the method's full configuration, the data."""
-
-    job: QuantizeJob
-    config: Any
-    files: Sequence[Path]
-    samples_hash: str
-    num_samples: int
 
 
 def artifact_contents(work: BlockJob, provenance: Provenance) -> Artifact:
@@ -60,18 +50,10 @@ def artifact_contents(work: BlockJob, provenance: Provenance) -> Artifact:
         model=job.model,
         architecture=work.model.architecture(),
         facts=work.model.facts.to_json(),
-        source=_source(provenance.files),
-        job={
-            'method': job.method,
-            'config': asdict(provenance.config),
-            'target': work.target,
-            'components': list(job.components),
-            'protect': list(job.protect),
-            'probe_draws': job.probe_draws,
-            'seed': job.seed,
-        },
+        source=provenance.source,
+        job=_job(work, provenance),
         calibration={
-            'kind': 'synthetic' if job.calibration == 'synthetic' else 'rosbag2',
+            'kind': _kind(job.calibration),
             'robot': job.robot,
             'samples': provenance.num_samples,
             'sha256': provenance.samples_hash,
@@ -82,6 +64,24 @@ def artifact_contents(work: BlockJob, provenance: Provenance) -> Artifact:
         skipped=dict(sorted(work.skipped.items())),
     )
     return Artifact(manifest, layers, kept, work.model.assets())
+
+
+def _job(work: BlockJob, provenance: Provenance) -> dict[str, Any]:
+    """Return every choice that decided about the weights."""
+    job, options = provenance.job, work.options
+    names = ('method', 'tune', 'tune_steps', 'planes', 'plane_budget', 'probe', 'probe_draws')
+    return {name: getattr(job, name) for name in (*names, 'seed', 'hessian_dtype')} | {
+        'config': asdict(provenance.config),
+        'target': options.target,
+        'target_factor': options.target_factor,
+        'two_planes': sorted(options.overrides),
+        'components': list(job.components),
+        'protect': list(job.protect),
+    }
+
+
+def _kind(calibration: str) -> str:
+    return SYNTHETIC if calibration == SYNTHETIC else recording_kind(Path(calibration))
 
 
 @torch.no_grad()
@@ -97,6 +97,7 @@ def action_error(work: BlockJob) -> float:
 def _pack_layers(layers: dict[str, QuantizedLayer]) -> dict[str, PackedWeight]:
     packed: dict[str, PackedWeight] = {}
     for name, layer in layers.items():
+        assert isinstance(layer.weight, BinaryWeight)
         one = pack(layer.weight)
         if layer.family in packed:  # members share one permutation tensor
             one = replace(one, layout=packed[layer.family].layout)
@@ -150,17 +151,3 @@ def _totals(
         'packed_bytes': stored,
         'kept_bytes': sum(tensor.numel() * tensor.element_size() for tensor in kept.values()),
     }
-
-
-def _source(files: Sequence[Path]) -> dict[str, Any]:
-    hashes = {file.name: _file_hash(file) for file in files}
-    whole = hashlib.sha256(''.join(f'{k}:{v}\n' for k, v in sorted(hashes.items())).encode())
-    return {'sha256': whole.hexdigest(), 'files': hashes}
-
-
-def _file_hash(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open('rb') as file:
-        while piece := file.read(1 << 20):
-            digest.update(piece)
-    return digest.hexdigest()

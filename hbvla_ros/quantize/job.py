@@ -14,6 +14,7 @@
 
 """One quantization job as plain values: the same for YAML, command line and ROS parameters."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +23,9 @@ import yaml
 
 DEFAULT_COMPONENTS = ('vision', 'projector', 'language')
 AUTO, PLAIN, CORRECTED = 'auto', 'plain', 'corrected'
-TARGETS = (AUTO, PLAIN, CORRECTED)
+NONE, BLOCK = 'none', 'block'
+METHOD = 'method'
+JACOBIAN, DEMO_L1 = 'jacobian', 'demo_l1'
 
 
 def _setting(default: Any, description: str, **extra: Any) -> Any:
@@ -47,29 +50,56 @@ class QuantizeJob:
     target: str = _setting(
         AUTO,
         'weights to code: plain, corrected (undo errors of earlier layers), auto (by method)',
-        choices=TARGETS,
+        choices=(AUTO, PLAIN, CORRECTED),
+    )
+    target_factor: float = _setting(
+        1.0, 'share of the correction of a corrected target that is applied', range=(0.0, 1.0)
+    )
+    tune: str = _setting(
+        NONE,
+        'after coding a block fit scales, means, norms and biases to its full-precision outputs',
+        choices=(NONE, BLOCK),
+    )
+    tune_steps: int = _setting(150, 'gradient steps of tuning per block', range=(1, 100_000))
+    planes: str = _setting(
+        METHOD,
+        'planes per weight: as the method says, or auto: a second one where it helps most',
+        choices=(METHOD, AUTO),
+    )
+    plane_budget: float = _setting(
+        1.25, 'stored bits per weight that planes: auto may use', range=(1.0, 4.0)
     )
     robot: str = _setting('mobile_aloha', 'robot file (name or path) that the samples come from')
-    calibration: str = _setting('synthetic', 'rosbag2 folder with observations, or synthetic')
+    calibration: str = _setting(
+        'synthetic', 'recording to calibrate with: rosbag2, ALOHA HDF5, npz, LeRobot; or synthetic'
+    )
+    instruction: str = _setting('', 'replaces the recorded instruction unless empty')
+    bgr: bool = _setting(
+        default=False, description='the cameras of HDF5 recordings delivered bgr8'
+    )
     num_samples: int = _setting(16, 'observations used for calibration', range=(1, 100_000))
-    probe_draws: int = _setting(2, 'random projections of the action probe', range=(1, 64))
+    probe: str = _setting(
+        JACOBIAN,
+        'token importance from the Jacobian of the action (no labels) or from recorded actions',
+        choices=(JACOBIAN, DEMO_L1),
+    )
+    probe_draws: int = _setting(4, 'random projections of the action probe', range=(1, 64))
     seed: int = _setting(0, 'seed of samples and probe', range=(0, 2**31 - 1))
     components: tuple[str, ...] = _setting(
         DEFAULT_COMPONENTS, 'parts to quantize: vision, projector, language, action_head'
     )
     protect: tuple[str, ...] = _setting((), 'glob patterns of layers to leave in 16 bit')
+    hessian_dtype: str = _setting(
+        'float32', 'precision of the running Hessian sums', choices=('float32', 'float64')
+    )
+    activation_budget_mib: int = _setting(
+        4096, 'memory for activations; what exceeds it goes to files', range=(0, 1 << 24)
+    )
     num_threads: int = _setting(0, 'threads of torch, 0 leaves its default', range=(0, 1024))
 
     def __post_init__(self) -> None:
         for name, entry in self.__dataclass_fields__.items():
-            value = getattr(self, name)
-            low, high = entry.metadata.get('range', (None, None))
-            if low is not None and (isinstance(value, bool) or not isinstance(value, int)):
-                raise ConfigError(f'{name} must be an integer, got {value!r}')
-            if low is not None and not low <= value <= high:
-                raise ConfigError(f'{name} must be in {low}..{high}, got {value}')
-        if self.target not in TARGETS:
-            raise ConfigError(f'target must be one of {", ".join(TARGETS)}, got {self.target!r}')
+            _check(name, getattr(self, name), entry.metadata, type(entry.default))
         for name in ('checkpoint', 'output'):
             if not getattr(self, name):
                 raise ConfigError(f'{name} is needed: give the path of a folder')
@@ -86,3 +116,18 @@ class QuantizeJob:
             raise ConfigError(f'settings are written name=value, got {wrong}')
         pairs = (entry.split('=', 1) for entry in self.settings)
         return {name.strip(): yaml.safe_load(value) for name, value in pairs}
+
+
+def _check(name: str, value: Any, metadata: Mapping[str, Any], kind: type) -> None:
+    choices = metadata.get('choices')
+    if choices and value not in choices:
+        raise ConfigError(f'{name} must be one of {", ".join(choices)}, got {value!r}')
+    if 'range' not in metadata:
+        return
+    low, high = metadata['range']
+    allowed = (int,) if kind is int else (int, float)
+    if isinstance(value, bool) or not isinstance(value, allowed):
+        word = 'an integer' if kind is int else 'a number'
+        raise ConfigError(f'{name} must be {word}, got {value!r}')
+    if not low <= value <= high:
+        raise ConfigError(f'{name} must be in {low}..{high}, got {value}')

@@ -14,7 +14,7 @@
 
 """Hooks that record inputs."""
 
-from hbvla_ros.calib.capture import arguments_of, watch_inputs
+from hbvla_ros.calib.capture import arguments_of, run_until_seen, watch_inputs
 from hbvla_ros.core.errors import CalibrationError
 import pytest
 import torch
@@ -50,3 +50,16 @@ def test_the_forward_pass_stops_at_the_module():
 def test_a_module_that_is_not_reached_is_an_error():
     with pytest.raises(CalibrationError, match='Identity was not reached'):
         arguments_of(nn.Identity(), lambda: None)
+
+
+def test_a_run_ends_as_soon_as_everything_wanted_was_seen():
+    layers = nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 4), nn.Linear(4, 5))
+    reached = []
+    layers[2].register_forward_pre_hook(lambda *_: reached.append(2))
+    seen = {}
+    wanted = {'a': layers[0], 'b': layers[1]}
+    run_until_seen(wanted, seen.__setitem__, lambda: layers(torch.ones(1, 2)))
+    assert {name: tuple(x.shape) for name, x in seen.items()} == {'a': (1, 2), 'b': (1, 3)}
+    assert reached == []
+    layers(torch.ones(1, 2))  # the hooks are gone
+    assert reached == [2]

@@ -161,11 +161,3 @@ def test_an_existing_output_is_never_overwritten(folder):
     (folder / 'artifact').mkdir()
     with pytest.raises(ArtifactError, match='exists'):
         _run(folder)
-
-
-def test_stopping_half_way_leaves_nothing(folder):
-    steps = run_job(tiny_job(folder), ROBOTS)
-    for _ in range(8):
-        next(steps)
-    steps.close()
-    assert [path.name for path in folder.iterdir()] == ['checkpoint']

@@ -21,6 +21,7 @@ from hbvla_ros.artifact.store import read_manifest
 from hbvla_ros.core.errors import ConfigError
 from hbvla_ros.core.scene import synthetic_observations
 from hbvla_ros.models.openvla_oft.checkpoint import load_checkpoint
+from hbvla_ros.quantize.activations import Activations
 from hbvla_ros.quantize.pipeline import run_job
 from hbvla_ros.quantize.streams import Streams
 import pytest
@@ -50,7 +51,7 @@ def _ones(model, block, inputs):
 def test_without_quantization_both_streams_are_the_same(model):
     inputs = [model.prepare(o) for o in synthetic_observations(robot(), 2, seed=0)]
     plan = model.blocks()
-    streams = Streams(model, inputs, plan, two=True)
+    streams = Streams(model, inputs, plan, Activations(0), two=True)
     for block in plan:
         streams.enter(block)
         stats = streams.collect(block, block.families, _ones(model, block, inputs))
@@ -63,7 +64,7 @@ def test_without_quantization_both_streams_are_the_same(model):
 def test_a_change_in_one_block_shows_in_the_next(model):
     inputs = [model.prepare(o) for o in synthetic_observations(robot(), 2, seed=0)]
     plan = [block for block in model.blocks() if block.chain == 'language']
-    streams = Streams(model, inputs, plan, two=True)
+    streams = Streams(model, inputs, plan, Activations(0), two=True)
     streams.enter(plan[0])
     model.get_submodule(plan[0].families[0][0]).weight.mul_(0.5)
     streams.leave(plan[0])

@@ -1,0 +1,59 @@
+# Copyright 2026 The hbvla_ros Authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""Write the artifact of a finished job, and read it back to see that it is what was computed."""
+
+from pathlib import Path
+
+from hbvla_ros.artifact.manifest import Manifest
+from hbvla_ros.artifact.store import save_artifact
+from hbvla_ros.core.errors import ArtifactError
+from hbvla_ros.models.packed import load_packed
+from hbvla_ros.quantize.contents import artifact_contents
+from hbvla_ros.quantize.preparation import Provenance
+from hbvla_ros.quantize.state import BlockJob
+import torch
+
+_PARITY = 1e-3  # allowed difference of packed and dequantized actions: sums differ in their order
+
+
+def save(work: BlockJob, provenance: Provenance, output: Path) -> Manifest:
+    """
+    Write the artifact of a finished job.
+
+    :param work: every block is quantized
+    :param provenance: where it all comes from
+    :param output: folder to create
+    :raises ArtifactError: if it exists or can't be written
+    """
+    return save_artifact(artifact_contents(work, provenance), output)
+
+
+@torch.no_grad()
+def verify(work: BlockJob, output: Path) -> float:
+    """
+    Load what was written and compare it with the weights in memory on one sample.
+
+    :return: largest difference of the normalised actions
+    :raises ArtifactError: if it is too large, or the artifact can't be read
+    """
+    dense = work.model(work.inputs[0])
+    packed = load_packed(output).model.to(next(work.model.parameters()).dtype)
+    difference = float((packed(work.inputs[0]) - dense).abs().max())
+    if not difference <= _PARITY * max(1.0, float(dense.abs().max())):
+        raise ArtifactError(
+            f'{output}: the packed model differs from the quantized one by {difference:.2e}; '
+            'do not use this artifact and report the checkpoint and the settings'
+        )
+    return difference
