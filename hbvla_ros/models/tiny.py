@@ -78,6 +78,7 @@ _FINGERS = ((0.0, 0.04), (-0.04, 0.0))
 _RANGES = {
     'aloha': ('aloha1_put_X_into_pot_300_demos', _ARM * 2, _ARM * 2),
     'libero': ('libero_10_no_noops', _DELTAS, _POSE + _FINGERS),
+    'aloha_sim': ('hbvla_aloha_sim', _ARM * 2, _ARM * 2),
     'bridge': ('bridge_orig', _DELTAS, (*_POSE, (0.0, 1.0))),
 }
 _COMPONENT_DTYPES = {'action_head': torch.bfloat16, 'proprio_projector': torch.float32}
@@ -142,7 +143,7 @@ def _statistics(ranges: tuple[tuple[float, float], ...]) -> dict[str, list[float
 
 def _mask(preset: OftPreset) -> list[bool]:
     """Return which actions are scaled: all joints, but not the gripper beside deltas."""
-    absolute = preset.name == 'aloha'
+    absolute = preset.action_dim == len(_ARM * 2)
     return [True] * (preset.action_dim - 1) + [absolute]
 
 

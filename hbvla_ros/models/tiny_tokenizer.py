@@ -19,6 +19,7 @@ It has the properties that policies rely on: ``<s>`` first, bytes for what it do
 the lone space as its own token. It is for tests and demonstrations, not for a published policy.
 """
 
+from collections.abc import Iterable
 from itertools import product
 import json
 
@@ -40,11 +41,12 @@ _THINGS = ('the red cube', 'the green pepper', 'the black bowl', 'the drawer', '
 _PLACES = ('into the pot', 'on the table', 'with the left arm', 'with the right arm', 'there')
 
 
-def train_tokenizer(vocab_size: int) -> bytes:
+def train_tokenizer(vocab_size: int, tasks: Iterable[str] = ()) -> bytes:
     """
     Train the tokenizer.
 
     :param vocab_size: rows of the embedding table, more than 300; the tokens stay below
+    :param tasks: instructions to train on; none for made-up ones
     :return: contents of ``tokenizer.json``; the same bytes every time
     """
     tokenizer = Tokenizer(models.BPE(unk_token='<unk>', fuse_unk=True, byte_fallback=True))
@@ -57,13 +59,14 @@ def train_tokenizer(vocab_size: int) -> bytes:
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size - 1, special_tokens=[*_SPECIAL, *byte_tokens], show_progress=False
     )
-    tokenizer.train_from_iterator(_sentences(), trainer)
+    tokenizer.train_from_iterator(_sentences(tasks), trainer)
     return _like_llama(tokenizer)
 
 
-def _sentences() -> list[str]:
-    tasks = (' '.join(words) for words in product(_VERBS, _THINGS, _PLACES))
-    return [f'In: What action should the robot take to {task}? Out:' for task in tasks]
+def _sentences(tasks: Iterable[str]) -> list[str]:
+    made_up = (' '.join(words) for words in product(_VERBS, _THINGS, _PLACES))
+    wanted = list(tasks) or made_up
+    return [f'In: What action should the robot take to {task}? Out:' for task in wanted]
 
 
 def _like_llama(tokenizer: Tokenizer) -> bytes:

@@ -377,7 +377,7 @@ def test_an_unknown_data_set_lists_the_known(tiny_folder: Path) -> None:
 
 
 def test_an_unknown_preset_lists_the_known(tiny_folder: Path) -> None:
-    with pytest.raises(ConfigError, match='known: aloha, bridge, libero'):
+    with pytest.raises(ConfigError, match='known: aloha, aloha_sim, bridge, libero'):
         load(tiny_folder, preset='panda')
 
 

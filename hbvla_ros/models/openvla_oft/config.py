@@ -78,6 +78,7 @@ class OftPreset:
 
 
 # Source: moojink/openvla-oft prismatic/vla/constants.py; periods: 20 Hz, 25 Hz, 5 Hz data.
+# aloha_sim is ours: the policy of hbvla_ros.evaluate.sim, trained at 20 Hz on one camera.
 PRESETS: Mapping[str, OftPreset] = {
     preset.name: preset
     for preset in (
@@ -99,6 +100,15 @@ PRESETS: Mapping[str, OftPreset] = {
             normalization=BOUNDS,
             period_s=0.04,
             client_resize=256,
+        ),
+        OftPreset(
+            name='aloha_sim',
+            chunk_size=8,
+            action_dim=14,
+            proprio_dim=14,
+            num_images=1,
+            normalization=BOUNDS,
+            period_s=0.05,
         ),
         OftPreset(
             name='bridge',
