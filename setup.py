@@ -51,6 +51,8 @@ setup(
             'bringup = hbvla_ros.bringup.runner:main',
             'hbvla_quantize = hbvla_ros.cli.quantize:main',
             'hbvla_show = hbvla_ros.cli.show:main',
+            'hbvla_compare = hbvla_ros.cli.compare:main',
+            'hbvla_sensitivity = hbvla_ros.cli.sensitivity:main',
             'hbvla_replay = hbvla_ros.cli.replay:main',
         ],
     },

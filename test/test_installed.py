@@ -32,7 +32,13 @@ SHARED = (
     'config/robots/mobile_aloha.yaml',
     'config/fastdds_large_images.xml',
 )
-SCRIPTS = ('hbvla_quantize', 'hbvla_show', 'hbvla_replay')
+SCRIPTS = (
+    'hbvla_quantize',
+    'hbvla_show',
+    'hbvla_compare',
+    'hbvla_sensitivity',
+    'hbvla_replay',
+)
 
 
 @pytest.fixture(scope='module', params=[(), ('--symlink-install',)], ids=['copied', 'symlinked'])

@@ -14,10 +14,8 @@
 
 """What the demonstration shows: a summary as JSON and text, and a page with pictures."""
 
-import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-import html
 import io
 import json
 from pathlib import Path
@@ -26,6 +24,7 @@ from typing import Any
 from hbvla_ros.artifact.store import read_manifest
 from hbvla_ros.bringup.graph import EXECUTOR, PLAYER, POLICY
 from hbvla_ros.bringup.process import ProcessResult
+from hbvla_ros.core import page
 from hbvla_ros.core.bag import read_bag
 from hbvla_ros.core.decode import compressed_to_rgb, to_rgb
 from hbvla_ros.core.feed import COMPRESSED
@@ -144,22 +143,14 @@ def write_report(
     (folder / 'summary.json').write_text(json.dumps(summary, indent=1) + '\n', encoding='utf-8')
     picture = _picture(commands, robot, bag)
     (folder / 'commands.png').write_bytes(picture)
-    embedded = base64.b64encode(picture).decode()
-    rows = ''.join(
-        f'<tr><th>{html.escape(str(name))}</th><td><pre>{html.escape(_pretty(value))}</pre></td>'
-        for name, value in summary.items()
-    )
-    page = (
-        '<!doctype html><meta charset="utf-8"><title>hbvla_ros demo</title>'
-        '<style>body{font:16px sans-serif;max-width:72em;margin:2em auto}img{max-width:100%}'
-        'th{text-align:left;vertical-align:top;padding:.2em 1em .2em 0}pre{margin:0}</style>'
-        '<h1>Cameras in, 1-bit actions out</h1>'
-        f'<p>Commanded joints of {html.escape(robot.name)}, received over DDS. The network is '
-        'untrained unless you gave a checkpoint: the motion means nothing.</p>'
-        f'<img alt="commanded joints" src="data:image/png;base64,{embedded}">'
-        f'<table>{rows}</table>'
-    )
-    (folder / 'report.html').write_text(page, encoding='utf-8')
+    parts = [
+        f'Commanded joints of {robot.name}, received over DDS. The network is untrained unless '
+        'you gave a checkpoint: the motion means nothing.',
+        page.picture(picture, 'commanded joints'),
+        page.facts_table({n: page.preformatted(_pretty(v)) for n, v in summary.items()}),
+    ]
+    text = page.page('Cameras in, 1-bit actions out', parts)
+    (folder / 'report.html').write_text(text, encoding='utf-8')
 
 
 def _pretty(value: Any) -> str:

@@ -16,32 +16,21 @@
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import fields
 import logging
-from pathlib import Path
 import sys
-from typing import Any
 
+from hbvla_ros.cli.options import add_settings, read_settings, robots_of, show_progress
 from hbvla_ros.core.errors import HbvlaError
-from hbvla_ros.core.share import robots_folder
-from hbvla_ros.quantize.job import QuantizeJob
-from tqdm import tqdm
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser: one option per field of the job."""
-    parser = argparse.ArgumentParser(prog='hbvla_quantize', description=__doc__)
-    for field in fields(QuantizeJob):
-        several = isinstance(field.default, tuple)
-        parser.add_argument(
-            f'--{field.name.replace("_", "-")}',
-            default=field.default,
-            type=str if several else type(field.default),
-            nargs='*' if several else None,
-            required=field.name in ('checkpoint', 'output'),
-            help=f'{field.metadata["description"]} (default: {field.default})',
-        )
-    parser.add_argument('--robots', type=Path, default=None, help='folder of robot files')
+    parser = argparse.ArgumentParser(
+        prog='hbvla_quantize',
+        description='Quantize a checkpoint without ROS.',
+        epilog='Exit status: 0 done, 1 failed with the reason, 130 interrupted.',
+    )
+    add_settings(parser, needed=('checkpoint', 'output'))
     return parser
 
 
@@ -52,26 +41,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     :return: 0, or 1 after an error that was explained, 130 after Ctrl-C
     """
     logging.basicConfig(level=logging.WARNING, format='%(levelname)s %(message)s')
-    arguments = vars(build_parser().parse_args(argv))
-    robots = arguments.pop('robots') or robots_folder()
-    values: dict[str, Any] = {
-        k: tuple(v) if isinstance(v, list) else v for k, v in arguments.items()
-    }
+    arguments = build_parser().parse_args(argv)
     from hbvla_ros.quantize.pipeline import run_job  # imports torch: not needed for --help
 
     try:
-        with tqdm(unit='step', disable=None) as bar:
-            for step in run_job(QuantizeJob(**values), robots):
-                bar.total = step.total
-                bar.set_description(f'{step.stage}: {step.detail}')
-                bar.update(step.done - bar.n)
+        show_progress(run_job(read_settings(arguments), robots_of(arguments)))
     except HbvlaError as error:
         print(f'hbvla_quantize: {error}', file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print('hbvla_quantize: stopped; nothing was written', file=sys.stderr)
+        print('hbvla_quantize: stopped; the same command goes on from here', file=sys.stderr)
         return 130
-    print(f'wrote {values["output"]}')
+    print(f'wrote {arguments.output} and {arguments.output}.report.html')
     return 0
 
 

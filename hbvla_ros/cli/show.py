@@ -16,13 +16,14 @@
 
 import argparse
 from collections.abc import Sequence
-import json
 from pathlib import Path
 import sys
 
 from hbvla_ros.artifact.manifest import Manifest
 from hbvla_ros.artifact.store import load_artifact
 from hbvla_ros.core.errors import HbvlaError
+from hbvla_ros.quantize.report import manifest_facts
+from hbvla_ros.quantize.report_text import facts_text
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,7 +32,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     :return: 0, or 1 if it is damaged
     """
-    parser = argparse.ArgumentParser(prog='hbvla_show', description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog='hbvla_show',
+        description='Verify a packed artifact and print what it holds.',
+        epilog='Exit status: 0 whole, 1 damaged or none.',
+    )
     parser.add_argument('artifact', type=Path, help='folder of the artifact')
     parser.add_argument('--json', action='store_true', help='print the manifest as JSON')
     arguments = parser.parse_args(argv)
@@ -46,25 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def describe(manifest: Manifest) -> str:
     """Return the manifest as lines for a terminal."""
-    totals, facts = manifest.totals, manifest.facts
-    lines = [
-        f'{manifest.model} ({facts["preset"]}), {manifest.job["method"]}: '
-        f'{json.dumps(manifest.job["config"])}',
-        f'actions {facts["chunk_size"]} x {facts["action_dim"]} every {facts["period_s"]} s, '
-        f'{facts["num_images"]} images, statistics {facts["unnorm_key"]}',
-        f'{totals["quantized_weights"]:,} weights at {totals["bits_sign"]:.3f} sign bits, '
-        f'{totals["bits_stored"]:.3f} stored bits = {totals["packed_bytes"]:,} bytes; '
-        f'{totals["kept_bytes"]:,} bytes kept at full precision',
-        f'{"layer":60} {"shape":>12} {"sign":>6} {"stored":>6} {"error":>7} {"policy":>7}',
-    ]
-    for name, layer in manifest.layers.items():
-        shape = 'x'.join(map(str, layer.shape))
-        lines.append(
-            f'{name:60} {shape:>12} {layer.bits_sign:6.3f} {layer.bits_stored:6.3f} '
-            f'{layer.output_error:7.4f} {layer.policy_error:7.4f}'
-        )
-    lines += [f'{name:60} kept: {reason}' for name, reason in manifest.skipped.items()]
-    return '\n'.join(lines)
+    return facts_text(manifest_facts(manifest))
 
 
 if __name__ == '__main__':

@@ -109,6 +109,7 @@ class VlaModel(nn.Module, ABC):
     """A vision-language-action network with continuous actions."""
 
     facts: PolicyFacts
+    picture_crop: float = 1.0  # share of a picture's width and height, in the middle, that is seen
 
     @abstractmethod
     def architecture(self) -> dict[str, Any]:
@@ -148,6 +149,17 @@ class VlaModel(nn.Module, ABC):
     @abstractmethod
     def forward(self, inputs: Any) -> torch.Tensor:
         """Predict normalised actions ``[batch, chunk_size, action_dim]``."""
+
+    def patch_scores(self, block: str, scores: torch.Tensor) -> dict[int, torch.Tensor] | None:
+        """
+        Lay values of tokens out as the patches of the pictures that they stand for.
+
+        :param block: name of the block at whose output the tokens are
+        :param scores: ``[..., T]``, the output's shape without its last dimension, one observation
+        :return: number of the picture to ``[rows, columns]``; None where no token is a patch
+        """
+        del block, scores
+        return None
 
 
 @dataclass(frozen=True)

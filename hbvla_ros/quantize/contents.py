@@ -77,6 +77,7 @@ def _job(work: BlockJob, provenance: Provenance) -> dict[str, Any]:
         'two_planes': sorted(options.overrides),
         'components': list(job.components),
         'protect': list(job.protect),
+        'chosen': job.chosen(places=False),
     }
 
 

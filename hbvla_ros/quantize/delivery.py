@@ -12,16 +12,23 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""Write the artifact of a finished job, and read it back to see that it is what was computed."""
+"""
+Write the artifact of a finished job, read it back to see that it is what was computed, report.
+
+The report card lies beside the artifact: ``<output>.report.json`` and ``<output>.report.html``.
+"""
 
 from pathlib import Path
 
 from hbvla_ros.artifact.manifest import Manifest
 from hbvla_ros.artifact.store import save_artifact
 from hbvla_ros.core.errors import ArtifactError
+from hbvla_ros.core.page import write_whole
 from hbvla_ros.models.packed import load_packed
 from hbvla_ros.quantize.contents import artifact_contents
 from hbvla_ros.quantize.preparation import Provenance
+from hbvla_ros.quantize.progress import RunFacts
+from hbvla_ros.quantize.report_page import report_texts
 from hbvla_ros.quantize.state import BlockJob
 import torch
 
@@ -57,3 +64,32 @@ def verify(work: BlockJob, output: Path) -> float:
             'do not use this artifact and report the checkpoint and the settings'
         )
     return difference
+
+
+def save_report(
+    work: BlockJob, provenance: Provenance, manifest: Manifest, run: RunFacts, output: Path
+) -> Path:
+    """
+    Write the report card of an artifact beside it; earlier ones are replaced.
+
+    :param work: finished
+    :param provenance: where it all comes from
+    :param manifest: as written
+    :param run: how the job ran
+    :param output: folder of the artifact
+    :return: the page
+    :raises ArtifactError: if it can't be written; the artifact stays
+    """
+    try:
+        for kind, text in report_texts(work, provenance, manifest, run).items():
+            write_whole(report_file(output, kind), text)
+    except OSError as error:
+        raise ArtifactError(
+            f'{output} is complete, but its report could not be written: {error}'
+        ) from error
+    return report_file(output, 'html')
+
+
+def report_file(output: Path, kind: str) -> Path:
+    """Return where the report of an artifact lies; ``kind`` is ``json`` or ``html``."""
+    return output.with_name(f'{output.name}.report.{kind}')

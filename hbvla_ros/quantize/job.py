@@ -15,7 +15,7 @@
 """One quantization job as plain values: the same for YAML, command line and ROS parameters."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from hbvla_ros.core.errors import ConfigError
@@ -23,9 +23,11 @@ import yaml
 
 DEFAULT_COMPONENTS = ('vision', 'projector', 'language')
 AUTO, PLAIN, CORRECTED = 'auto', 'plain', 'corrected'
-NONE, BLOCK = 'none', 'block'
+NONE, BLOCK, DISTILL = 'none', 'block', 'distill'
 METHOD = 'method'
 JACOBIAN, DEMO_L1 = 'jacobian', 'demo_l1'
+# Where things lie and how they are computed: the artifact is the same whatever they say.
+PLACES = ('checkpoint', 'output', 'calibration', 'activation_budget_mib')
 
 
 def _setting(default: Any, description: str, **extra: Any) -> Any:
@@ -57,10 +59,13 @@ class QuantizeJob:
     )
     tune: str = _setting(
         NONE,
-        'after coding a block fit scales, means, norms and biases to its full-precision outputs',
-        choices=(NONE, BLOCK),
+        'fit scales, means, norms and biases: block by block, or that and then to the actions',
+        choices=(NONE, BLOCK, DISTILL),
     )
     tune_steps: int = _setting(150, 'gradient steps of tuning per block', range=(1, 100_000))
+    distill_steps: int = _setting(
+        300, 'gradient steps of tune: distill on the whole model', range=(1, 100_000)
+    )
     planes: str = _setting(
         METHOD,
         'planes per weight: as the method says, or auto: a second one where it helps most',
@@ -116,6 +121,14 @@ class QuantizeJob:
             raise ConfigError(f'settings are written name=value, got {wrong}')
         pairs = (entry.split('=', 1) for entry in self.settings)
         return {name.strip(): yaml.safe_load(value) for name, value in pairs}
+
+    def chosen(self, *, places: bool = True) -> dict[str, Any]:
+        """Return the settings that are not at their defaults; places may be left out."""
+        return {
+            entry.name: getattr(self, entry.name)
+            for entry in fields(self)
+            if getattr(self, entry.name) != entry.default and (places or entry.name not in PLACES)
+        }
 
 
 def _check(name: str, value: Any, metadata: Mapping[str, Any], kind: type) -> None:

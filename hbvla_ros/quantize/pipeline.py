@@ -19,28 +19,19 @@ Node, command line and tests consume the same iterator. The artifact appears, wh
 iterator ends; a job that was interrupted goes on where it was (``quantize/resume.py``).
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from hbvla_ros.core.errors import ArtifactError
 from hbvla_ros.quantize.blocks import quantize_blocks
-from hbvla_ros.quantize.delivery import save, verify
-from hbvla_ros.quantize.job import AUTO, QuantizeJob
+from hbvla_ros.quantize.delivery import save, save_report, verify
+from hbvla_ros.quantize.distillation import distill
+from hbvla_ros.quantize.job import AUTO, DISTILL, QuantizeJob
 from hbvla_ros.quantize.preparation import check_packable, prepare
 from hbvla_ros.quantize.probing import probe_importance
+from hbvla_ros.quantize.progress import Progress, RunFacts, StageSeconds, StepCounter
 from hbvla_ros.quantize.resume import WorkFolder
 from hbvla_ros.quantize.sensitivity import allocate
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a job is: ``done`` of ``total`` steps, the stage and what just happened."""
-
-    done: int
-    total: int
-    stage: str
-    detail: str
 
 
 def run_job(job: QuantizeJob, robots: Path) -> Iterator[Progress]:
@@ -49,9 +40,17 @@ def run_job(job: QuantizeJob, robots: Path) -> Iterator[Progress]:
 
     :param job: what to do
     :param robots: folder of the robot files that we ship
-    :return: an iterator; the artifact is complete when it ends
-    :raises HbvlaError: with what is wrong and what to do; no artifact is written then
+    :return: an iterator; artifact and report card are complete when it ends
+    :raises HbvlaError: with what is wrong and what to do; no artifact is written then, unless only
+        its report failed
     """
+    watch = StageSeconds()
+    for step in _run(job, robots, watch):
+        watch.note(step.stage)
+        yield step
+
+
+def _run(job: QuantizeJob, robots: Path, watch: StageSeconds) -> Iterator[Progress]:
     output = Path(job.output)
     if output.exists():
         raise ArtifactError(f'{output} exists; choose another output folder or remove it')
@@ -60,22 +59,49 @@ def run_job(job: QuantizeJob, robots: Path) -> Iterator[Progress]:
     work, plan = ready.work, ready.work.plan()
     folder = WorkFolder.beside(output, ready.provenance)
     known = folder.open()
+    watch.keep(folder.path / 'seconds.json')
     work.activations = folder.activations(job.activation_budget_mib)
-    probes = len(work.inputs)
-    families = sum(len(block.families) for block in plan) if job.planes == AUTO else 0
-    total = probes + families + len(plan) + 2
+    families = [names for block in plan for names in block.families]
+    measured = len(families) if job.planes == AUTO else 0
+    distilled = job.distill_steps if job.tune == DISTILL else 0
+    stages = _stages(len(work.inputs), measured, work.sizes(plan), distilled)
+    count = StepCounter(stages, sum(map(len, families)))
     resumed = f', {known} blocks done before' if known else ''
-    yield Progress(0, total, 'load', f'{len(plan)} blocks, {probes} samples{resumed}')
+    yield count.step('load', f'{len(plan)} blocks, {len(work.inputs)} samples{resumed}')
     for done in probe_importance(work, plan, job.probe_draws, job.seed, ready.demonstrated):
-        yield Progress(done, total, 'probe', f'token importance of sample {done}')
-    if families:
-        for done, text in enumerate(allocate(work, plan, job.plane_budget), start=probes + 1):
-            yield Progress(done, total, 'sensitivity', text)
-    start = probes + families + 1
-    for done, (block, error) in enumerate(quantize_blocks(work, plan, folder), start=start):
-        yield Progress(done, total, 'quantize', f'{block.name}: output error {error:.4f}')
+        yield count.step('probe', f'token importance of sample {done}')
+    if job.planes == AUTO:
+        for text in allocate(work, plan, job.plane_budget):
+            yield count.step('sensitivity', text)
+    for block, error in quantize_blocks(work, plan, folder):
+        detail = f'{block.name}: output error {error:.4f}'
+        yield count.step('quantize', detail, sum(map(len, block.families)), error)
+    if job.tune == DISTILL:
+        for loss in distill(work, plan, job.distill_steps, job.seed):
+            yield count.step('distill', f'loss {loss:.4f}')
     manifest = save(work, ready.provenance, output)
     folder.close()
-    yield Progress(total - 1, total, 'save', f'{manifest.totals["bits_stored"]:.3f} stored bits')
+    yield count.step('save', f'{manifest.totals["bits_stored"]:.3f} stored bits')
     difference = verify(work, output)
-    yield Progress(total, total, 'verify', f'packed and dense actions differ by {difference:.1e}')
+    yield count.step('verify', f'packed and dense actions differ by {difference:.1e}')
+    run = RunFacts(
+        seconds=watch.seconds, resumed_blocks=known, difference=difference, robots=robots
+    )
+    yield count.step('report', str(save_report(work, ready.provenance, manifest, run, output)))
+
+
+def _stages(
+    probes: int, families: int, sizes: Sequence[float], distilled: int
+) -> dict[str, Sequence[float]]:
+    """Return the stages in order and the work of their steps; blocks count by their weights."""
+    one = [1.0]
+    return {
+        'load': one,
+        'probe': one * probes,
+        'sensitivity': one * families,
+        'quantize': sizes,
+        'distill': one * distilled,
+        'save': one,
+        'verify': one,
+        'report': one,
+    }

@@ -28,7 +28,12 @@ from hbvla_ros.core.robot import find_robot
 from hbvla_ros.models.base import MODELS, VlaModel
 from hbvla_ros.quantize.job import DEMO_L1, QuantizeJob
 from hbvla_ros.quantize.probing import demonstrations
-from hbvla_ros.quantize.samples import load_calibration, Sample, samples_hash
+from hbvla_ros.quantize.samples import (
+    load_calibration,
+    Sample,
+    samples_hash,
+    small_pictures,
+)
 from hbvla_ros.quantize.state import BlockJob, BlockOptions
 import torch
 
@@ -84,8 +89,7 @@ def prepare(job: QuantizeJob, robots: Path) -> Prepared:
         torch.set_num_threads(job.num_threads)
     folder = Path(job.checkpoint)
     files = kind.source_files(folder)
-    size = sum(file.stat().st_size for file in files)
-    dtype = torch.float32 if size <= _SMALL_BYTES else torch.bfloat16
+    dtype = working_dtype(files)
     model = kind.load(folder, preset=job.preset, unnorm_key=job.unnorm_key, dtype=dtype)
     chunk = None
     if job.probe == DEMO_L1:
@@ -110,14 +114,23 @@ def start_work(
     """Return the state of a job at its start, on a model that is already loaded."""
     options = BlockOptions.of_job(job, method)
     inputs = [model.prepare(sample.observation) for sample in samples]
-    return BlockJob(model, inputs, method, config, job.components, job.protect, options)
+    work = BlockJob(model, inputs, method, config, job.components, job.protect, options)
+    work.pictures = small_pictures(samples[0].observation)
+    return work
+
+
+def working_dtype(files: Sequence[Path]) -> torch.dtype:
+    """Return float32 for a small checkpoint, bfloat16 for one that would fill the memory."""
+    size = sum(file.stat().st_size for file in files)
+    return torch.float32 if size <= _SMALL_BYTES else torch.bfloat16
 
 
 def source_hashes(files: Sequence[Path]) -> dict[str, Any]:
-    """Return the SHA-256 of every file and of all of them together."""
+    """Return the SHA-256 of every file and of all of them together, and their size in bytes."""
     hashes = {file.name: _file_hash(file) for file in files}
     whole = hashlib.sha256(''.join(f'{k}:{v}\n' for k, v in sorted(hashes.items())).encode())
-    return {'sha256': whole.hexdigest(), 'files': hashes}
+    size = sum(file.stat().st_size for file in files)
+    return {'sha256': whole.hexdigest(), 'bytes': size, 'files': hashes}
 
 
 def _file_hash(path: Path) -> str:

@@ -38,6 +38,7 @@ from hbvla_ros.models.base import Block
 from hbvla_ros.models.surgery import find_linear
 from hbvla_ros.quantize.activations import Activations
 from hbvla_ros.quantize.blocks import BlockMemory
+from hbvla_ros.quantize.job import PLACES
 from hbvla_ros.quantize.preparation import Provenance
 from hbvla_ros.quantize.state import BlockJob, QuantizedLayer
 import numpy as np
@@ -46,7 +47,6 @@ from safetensors.torch import save_file
 import torch
 
 FINGERPRINT = 'job.sha256'
-_WHERE_ONLY = ('checkpoint', 'output', 'calibration', 'activation_budget_mib')  # not in the bytes
 _LAYOUT = [field.name for field in fields(ColumnLayout) if field.name != 'permutation']
 _FACTS = [field.name for field in fields(QuantizedLayer) if field.name != 'weight']
 
@@ -62,7 +62,7 @@ class WorkFolder(BlockMemory):
     def beside(cls, output: Path, provenance: Provenance) -> 'WorkFolder':
         """Return the working folder of an output, for a job with all its inputs."""
         facts = asdict(provenance.job)
-        for name in _WHERE_ONLY:
+        for name in PLACES:
             del facts[name]
         facts |= {
             'source': provenance.source['sha256'],

@@ -35,8 +35,10 @@ from hbvla_ros.quantize.recording import recorded_observations
 from hbvla_ros.quantize.spread import spread
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 SYNTHETIC = 'synthetic'
+_SHOWN = 320  # pixels
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,6 +86,16 @@ def load_calibration(
 def load_samples(source: str, robot: RobotSpec, count: int, seed: int) -> list[Observation]:
     """Return the observations of :func:`load_calibration` alone."""
     return [sample.observation for sample in load_calibration(source, robot, count, seed)]
+
+
+def small_pictures(observation: Observation) -> dict[str, NDArray[np.uint8]]:
+    """Return the pictures of an observation at most 320 pixels wide, for a page to show."""
+    small = {}
+    for camera, image in observation.images.items():
+        picture = Image.fromarray(image)
+        picture.thumbnail((_SHOWN, _SHOWN))
+        small[camera] = np.asarray(picture)
+    return small
 
 
 def samples_hash(samples: Iterable[Sample | Observation]) -> str:

@@ -22,6 +22,7 @@ full-precision inputs. A step beyond the paper (``doc/method.md``).
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+import math
 from typing import Any
 
 from hbvla_ros.binarize.method import FamilyStats
@@ -56,8 +57,15 @@ class FamilySensitivity:
 
     @property
     def gain_per_bit(self) -> float:
-        """Return by how much a stored bit of a second plane lowers the squared action error."""
-        return (self.error_one - self.error_two) / (self.bits_two - self.bits_one)
+        """
+        Return by how much a stored bit of a second plane lowers the squared action error.
+
+        Infinite where two planes take no more bits, as they may beside many salient columns.
+        """
+        gain, more = self.error_one - self.error_two, self.bits_two - self.bits_one
+        if more > 0:
+            return gain / more
+        return math.inf if gain > 0 else 0.0
 
 
 @torch.no_grad()
@@ -96,7 +104,8 @@ def allocate(job: BlockJob, plan: Sequence[Block], budget: float) -> Iterator[st
     """
     Measure every family alone and give those that gain most a second plane.
 
-    :param job: probed; its ``options.overrides`` are set when the iterator ends
+    :param job: probed; its ``options.overrides`` and ``sensitivity`` are set when the iterator
+        ends
     :param plan: what :meth:`BlockJob.plan` returned
     :param budget: stored bits per weight
     :return: after each family, what was measured
@@ -107,6 +116,7 @@ def allocate(job: BlockJob, plan: Sequence[Block], budget: float) -> Iterator[st
         yield f'{row.family}: action error {row.error_one:.2e}, two planes {row.error_two:.2e}'
     overrides = {family: second_plane(job.config) for family in choose_families(rows, budget)}
     job.options = replace(job.options, overrides=overrides)
+    job.sensitivity = rows
 
 
 def choose_families(rows: Sequence[FamilySensitivity], budget: float) -> list[str]:

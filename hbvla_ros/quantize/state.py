@@ -27,9 +27,12 @@ from typing import Any
 from hbvla_ros.binarize.method import Method, QuantizedWeight
 from hbvla_ros.core.errors import ConfigError
 from hbvla_ros.models.base import Block, COMPONENTS, VlaModel
-from hbvla_ros.quantize.activations import Activations
-from hbvla_ros.quantize.job import AUTO, BLOCK, CORRECTED, NONE, PLAIN, QuantizeJob
+from hbvla_ros.models.surgery import find_linear
+from hbvla_ros.quantize.activations import Activations, KeptTensor
+from hbvla_ros.quantize.job import AUTO, CORRECTED, NONE, PLAIN, QuantizeJob
 from hbvla_ros.quantize.tuning import TuneSettings
+import numpy as np
+from numpy.typing import NDArray
 import torch
 
 
@@ -55,9 +58,9 @@ class BlockOptions:
     How the blocks of a job are quantized, beside the method.
 
     ``target`` is ``plain`` or ``corrected`` (``binarize/target.py``, two streams) and
-    ``target_factor`` the share of the correction that is applied. ``tune`` is ``none`` or
-    ``block``. ``overrides`` replaces the method's configuration for families, by the name of their
-    first linear. ``dtype`` is that of the Hessians.
+    ``target_factor`` the share of the correction that is applied. ``tune`` is ``none``, ``block``
+    or ``distill``. ``overrides`` replaces the method's configuration for families, by the name of
+    their first linear. ``dtype`` is that of the Hessians.
     """
 
     target: str = PLAIN
@@ -83,7 +86,7 @@ class BlockOptions:
     @property
     def two_streams(self) -> bool:
         """Return True if a full-precision stream must run beside the quantized one."""
-        return self.target == CORRECTED or self.tune == BLOCK
+        return self.target == CORRECTED or self.tune != NONE
 
 
 @dataclass(eq=False)
@@ -93,7 +96,9 @@ class BlockJob:
 
     ``inputs`` are prepared model inputs, one per sample; ``actions`` the full-precision answers;
     ``importance`` maps a block's name to one S_t per sample; ``tuned`` the relative error of each
-    tuned block before and after.
+    tuned block before and after; ``sensitivity`` has the measured rows if planes were allocated
+    by them. ``pictures`` are those of the first sample by camera, ``uint8 [H, W, 3]``, for the
+    report.
     """
 
     model: VlaModel
@@ -110,12 +115,16 @@ class BlockJob:
     actions: list[torch.Tensor] = field(default_factory=list)
     importance: dict[str, list[torch.Tensor]] = field(default_factory=dict)
     tuned: dict[str, tuple[float, float]] = field(default_factory=dict)
+    stages: dict[str, list[KeptTensor]] = field(default_factory=dict)
+    distilled: tuple[float, float] | None = None
+    sensitivity: Sequence[Any] = ()
+    pictures: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.components) - set(COMPONENTS))
         if unknown or not self.components:
             raise ConfigError(f'unknown components {unknown}; choose from {list(COMPONENTS)}')
-        if self.options.tune == BLOCK and not self.method.on_grid:
+        if self.options.tune != NONE and not self.method.on_grid:
             raise ConfigError('tuning needs a method whose result is on the level grid')
         self.skipped |= self.model.kept()
 
@@ -137,6 +146,11 @@ class BlockJob:
         if not plan:
             raise ConfigError('nothing is left to quantize: check components and protect')
         return plan
+
+    def sizes(self, plan: Sequence[Block]) -> list[int]:
+        """Return the number of weights of each planned block."""
+        names = [[name for family in block.families for name in family] for block in plan]
+        return [sum(find_linear(self.model, n).weight.numel() for n in group) for group in names]
 
     def _open(self, block: Block, names: Sequence[str]) -> tuple[str, ...]:
         kept = []

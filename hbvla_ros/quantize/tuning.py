@@ -21,7 +21,7 @@ the quantized stream, the wanted outputs from the full-precision one; tokens wei
 back on the int8 grid. A step beyond the paper (``doc/method.md``).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 import math
 from typing import Any
@@ -156,30 +156,70 @@ def _descend(
     generator: torch.Generator,
 ) -> None:
     dtype = next(module.parameters()).dtype
-    changes = [change for weight in weights.values() for change in weight.changes]
+    optimizer, schedule = optimizer_of(weights.values(), others, settings)
+
+    def loss_of(leaves: dict[str, torch.Tensor], number: int) -> torch.Tensor:
+        args, kwargs = problem.calls[number]
+        output = first_output(functional_call(module, leaves, args, kwargs))
+        return _error(output, problem, number)
+
+    for _ in range(settings.steps):
+        order = torch.randperm(len(problem.importance), generator=generator)[: settings.batch]
+        step_through(weights, others, order.tolist(), loss_of, dtype, optimizer)
+        schedule.step()
+
+
+def optimizer_of(
+    weights: Iterable[AdjustableWeight],
+    others: Mapping[str, torch.Tensor],
+    settings: TuneSettings,
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LambdaLR]:
+    """Return Adam over levels and vectors, each with its rate, and the cosine of the rates."""
+    changes = [change for weight in weights for change in weight.changes]
     groups = [{'params': changes, 'lr': settings.level_rate}]
     if others:
         groups.append({'params': list(others.values()), 'lr': settings.other_rate})
     optimizer = torch.optim.Adam(groups)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: cosine(step, settings))
-    for _ in range(settings.steps):
-        order = torch.randperm(len(problem.importance), generator=generator)[: settings.batch]
-        made = {f'{name}.weight': weight.dense() for name, weight in weights.items()}
-        made |= others
-        # Sample by sample: only one graph of the block is in memory at a time.
-        leaves = {name: made[name].detach().to(dtype).requires_grad_() for name in made}
-        for number in order.tolist():
-            args, kwargs = problem.calls[number]
-            output = first_output(functional_call(module, leaves, args, kwargs))
-            (_error(output, problem, number) / len(order)).backward()
-        optimizer.zero_grad()
-        slopes = {name: leaf.grad for name, leaf in leaves.items() if leaf.grad is not None}
-        torch.autograd.backward(
-            [made[name] for name in slopes],
-            [slope.to(made[name].dtype) for name, slope in slopes.items()],
-        )
-        optimizer.step()
-        schedule.step()
+    return optimizer, torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: cosine(step, settings)
+    )
+
+
+def step_through(
+    weights: Mapping[str, AdjustableWeight],
+    others: Mapping[str, torch.Tensor],
+    order: Sequence[int],
+    loss_of: Callable[[dict[str, torch.Tensor], int], torch.Tensor],
+    dtype: torch.dtype,
+    optimizer: torch.optim.Optimizer,
+) -> float:
+    """
+    Take one step of the optimiser; only one sample's graph is in memory at a time.
+
+    :param weights: by the name of their linear
+    :param others: vectors by the name of their parameter
+    :param order: numbers of the samples
+    :param loss_of: gives the loss of one sample for values of the parameters
+    :param dtype: in which the network computes
+    :param optimizer: of all that is adjusted
+    :return: the mean loss
+    """
+    made = {f'{name}.weight': weight.dense() for name, weight in weights.items()}
+    made |= others
+    leaves = {name: made[name].detach().to(dtype).requires_grad_() for name in made}
+    total = 0.0
+    for number in order:
+        loss = loss_of(leaves, number) / len(order)
+        loss.backward()
+        total += float(loss.detach())
+    optimizer.zero_grad()
+    slopes = {name: leaf.grad for name, leaf in leaves.items() if leaf.grad is not None}
+    torch.autograd.backward(
+        [made[name] for name in slopes],
+        [slope.to(made[name].dtype) for name, slope in slopes.items()],
+    )
+    optimizer.step()
+    return total
 
 
 def _error(output: torch.Tensor, problem: TuneProblem, number: int) -> torch.Tensor:

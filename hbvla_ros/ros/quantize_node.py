@@ -26,11 +26,13 @@ import json
 from pathlib import Path
 import sys
 import threading
+import time
 import traceback
 from typing import Any
 
 from hbvla_ros.core.errors import HbvlaError
 from hbvla_ros.core.share import robots_folder
+from hbvla_ros.quantize.progress import Progress, progress_line, TimeLeft
 from hbvla_ros.ros import qos
 from hbvla_ros.ros.diagnostics import Level, Report, Reporter
 from hbvla_ros.ros.node_main import run
@@ -41,7 +43,7 @@ from std_msgs.msg import String
 _REPORT_S = 1.0
 _STOP_S = 10.0  # how long an interrupt waits for the step that is under way
 _INTERRUPTED = 130
-RunJob = Callable[[Any, Path], Iterator[Any]]
+RunJob = Callable[[Any, Path], Iterator[Progress]]
 
 
 class QuantizeNode(Node):
@@ -52,7 +54,7 @@ class QuantizeNode(Node):
         Read the parameters and start the job in a thread of its own.
 
         :param job_class: ``QuantizeJob``
-        :param run_job: yields ``Progress`` (done, total, stage, detail) until the artifact exists
+        :param run_job: yields progress until the artifact and its report exist
         :param options: passed on to rclpy
         :raises ConfigError: if a parameter or the job makes no sense
         """
@@ -64,6 +66,7 @@ class QuantizeNode(Node):
         self._news: deque[Any] = deque()  # Progress, an exception, or None at the end
         self._stop = threading.Event()
         self._progress: dict[str, Any] = {}
+        self._left = TimeLeft(time.monotonic())
         self._report = Report(Level.OK, 'starting', {'job': asdict(self._job)})
         self._publisher = self.create_publisher(String, '~/progress', qos.STATUS)
         self._reporter = Reporter(self, _REPORT_S, lambda: self._report)
@@ -106,14 +109,10 @@ class QuantizeNode(Node):
             else:
                 self._show(news)
 
-    def _show(self, progress: Any) -> None:
-        self._progress = {
-            'done': progress.done,
-            'total': progress.total,
-            'stage': progress.stage,
-            'detail': progress.detail,
-        }
-        line = f'{progress.done}/{progress.total} {progress.stage}: {progress.detail}'
+    def _show(self, progress: Progress) -> None:
+        left_s = self._left.update(progress, time.monotonic())
+        self._progress = {**asdict(progress), 'stage_seconds_left': left_s}
+        line = progress_line(progress, left_s)
         self.get_logger().info(line)
         self._publisher.publish(String(data=json.dumps(self._progress)))
         self._say(Level.OK, line)

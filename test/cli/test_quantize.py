@@ -12,12 +12,13 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""``hbvla_quantize`` and ``hbvla_show``."""
+"""The console script hbvla_quantize."""
 
 import json
 
 from builders import ROBOTS
-from hbvla_ros.cli import quantize, show
+from hbvla_ros.cli import quantize
+from hbvla_ros.cli.options import read_settings
 import pytest
 
 
@@ -51,14 +52,41 @@ def test_help_names_every_setting(capsys):
     assert '--protect' in text
 
 
-def test_show_prints_bits_layers_and_what_was_kept(tiny_artifact, capsys):
-    assert show.main([str(tiny_artifact)]) == 0
-    text = capsys.readouterr().out
-    assert 'stored bits' in text
-    assert 'projector.fc1' in text
-    assert 'kept: last projection' in text
+def test_a_switch_is_on_off_or_at_its_default():
+    parser = quantize.build_parser()
+    needed = ['--checkpoint', 'in', '--output', 'out']
+    said = [read_settings(parser.parse_args([*needed, *more])).bgr for more in _SWITCHES]
+    assert said == [False, True, False]
 
 
-def test_show_refuses_what_is_no_artifact(tmp_path, capsys):
-    assert show.main([str(tmp_path)]) == 1
-    assert 'no readable manifest.json' in capsys.readouterr().err
+_SWITCHES = ([], ['--bgr'], ['--no-bgr'])
+
+
+def test_a_log_gets_one_line_per_step_with_layers_error_and_time(tiny_run, tmp_path, capsys):
+    options = _options(tiny_run, '--output', str(tmp_path / 'out'), '--method', 'rtn')
+    assert quantize.main([*options, '--components', 'language', 'projector']) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1 + 2 + 3 + 3  # load, samples, blocks, the end
+    (block,) = [line for line in lines if 'quantize: language_model.model.layers.0' in line]
+    assert '2 of 3; 10 of 17 layers; mean output error 0.' in block
+    assert 'left of this stage' in block
+    assert lines[-1].startswith('8/8 report: ')
+
+
+def test_a_terminal_gets_a_bar(tiny_run, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr('sys.stderr.isatty', lambda: True)
+    options = _options(tiny_run, '--output', str(tmp_path / 'out'), '--method', 'rtn')
+    assert quantize.main([*options, '--components', 'projector']) == 0
+    bar = capsys.readouterr().err
+    assert '100%|' in bar
+    assert '3 of 3 layers; mean output error 0.' in bar
+
+
+def test_an_interrupt_says_how_to_go_on(tiny_run, tmp_path, capsys, monkeypatch):
+    def run_job(job, robots):
+        raise KeyboardInterrupt
+        yield
+
+    monkeypatch.setattr('hbvla_ros.quantize.pipeline.run_job', run_job)
+    assert quantize.main(_options(tiny_run, '--output', str(tmp_path / 'out'))) == 130
+    assert 'the same command goes on from here' in capsys.readouterr().err

@@ -43,7 +43,7 @@ def _run(folder, **changes):
 def test_progress_counts_up_to_its_total(folder):
     steps = _run(folder, method='rtn')
     assert [step.done for step in steps] == list(range(steps[-1].total + 1))
-    assert (steps[0].stage, steps[-1].stage) == ('load', 'verify')
+    assert (steps[0].stage, steps[-1].stage) == ('load', 'report')
 
 
 def test_equal_seeds_give_equal_bytes_but_for_the_seconds(tiny_run, folder):

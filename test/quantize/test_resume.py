@@ -98,7 +98,8 @@ def test_killed_twice_it_ends_with_the_bytes_of_an_uninterrupted_job(folder):
     weights = [(folder / name / 'model.safetensors').read_bytes() for name in ('whole', 'killed')]
     assert weights[0] == weights[1]
     assert _text(folder / 'whole') == _text(folder / 'killed')
-    assert sorted(path.name for path in folder.iterdir()) == ['checkpoint', 'killed', 'whole']
+    there = {path.name for path in folder.iterdir() if '.report.' not in path.name}
+    assert there == {'checkpoint', 'killed', 'whole'}
 
 
 def _stop_after(folder, steps, **changes):

@@ -14,6 +14,8 @@
 
 """One family at a time, and a second plane where it pays."""
 
+from dataclasses import replace
+
 from builders import robot, ROBOTS, tiny_job
 from hbvla_ros.artifact.store import read_manifest
 from hbvla_ros.binarize.method import make_config, METHODS
@@ -54,6 +56,11 @@ def test_families_are_taken_by_gain_per_bit_while_they_fit(budget, chosen):
 
 def test_a_family_that_gains_nothing_gets_no_plane():
     assert choose_families([_row('a', 1.0, 1.5)], 2.0) == []
+
+
+def test_two_planes_that_cost_nothing_are_taken_first():
+    free = replace(_row('free', 2.0, 1.0), bits_two=900)
+    assert choose_families([*ROWS, free], 1.0) == ['free']
 
 
 def test_a_budget_below_one_plane_is_refused_with_both_numbers():

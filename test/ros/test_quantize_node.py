@@ -15,7 +15,6 @@
 """The quantization node with a job that only pretends."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 import json
 from pathlib import Path
 import threading
@@ -23,6 +22,7 @@ from typing import Any
 
 from hbvla_ros.core.errors import CheckpointError, ConfigError
 from hbvla_ros.quantize.job import QuantizeJob
+from hbvla_ros.quantize.progress import Progress
 from hbvla_ros.ros import qos
 from hbvla_ros.ros.quantize_node import QuantizeNode
 import pytest
@@ -30,14 +30,6 @@ from rclpy.parameter import Parameter
 from std_msgs.msg import String
 
 pytestmark = pytest.mark.ros
-
-
-@dataclass(frozen=True)
-class Progress:
-    done: int
-    total: int
-    stage: str
-    detail: str
 
 
 class Job:
@@ -50,7 +42,7 @@ class Job:
 
     def run(self, job: Any, robots: Path) -> Iterator[Progress]:
         self.asked = (job, robots)
-        yield Progress(1, 2, 'quantize', 'layer 1')
+        yield Progress(1, 2, 'quantize', 'block 1', 1, 4, 0.25, 3, 12, 0.05)
         assert self.go.wait(10)
         if self.error is not None:
             raise self.error
@@ -76,11 +68,19 @@ def test_a_job_reports_its_steps_and_ends_with_status_0(graph: Any) -> None:
     graph.until(lambda: node.exit_status is not None, 'the end')
 
     assert node.exit_status == 0
-    assert json.loads(steps[0].data) == {
+    first = json.loads(steps[0].data)
+    assert first.pop('stage_seconds_left') > 0
+    assert first == {
         'done': 1,
         'total': 2,
         'stage': 'quantize',
-        'detail': 'layer 1',
+        'detail': 'block 1',
+        'stage_done': 1,
+        'stage_total': 4,
+        'stage_share': 0.25,
+        'layers_done': 3,
+        'layers_total': 12,
+        'error': 0.05,
     }
     assert job.asked is not None
     assert job.asked[0] == QuantizeJob(

@@ -22,6 +22,7 @@ a checkpoint consists of (``checkpoint.py``), how weights are packed or what a r
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+import math
 from typing import Any
 
 from hbvla_ros.core.errors import CheckpointError, ObservationError
@@ -41,7 +42,7 @@ from hbvla_ros.models.openvla_oft.action_head import (
     RESIDUAL_BLOCKS,
 )
 from hbvla_ros.models.openvla_oft.config import MAX_POSITIONS, OftConfig
-from hbvla_ros.models.openvla_oft.image_input import pixel_input
+from hbvla_ros.models.openvla_oft.image_input import CROP_AREA, pixel_input
 from hbvla_ros.models.openvla_oft.networks import LanguageModel, Projector, VisionBackbone
 from hbvla_ros.models.openvla_oft.prompt import Prompt
 import torch
@@ -72,6 +73,8 @@ class OftInputs:
 
 class OpenVlaOft(VlaModel):
     """The published network behind the interface of :class:`VlaModel`."""
+
+    picture_crop = math.sqrt(CROP_AREA)
 
     def __init__(self, config: OftConfig, facts: PolicyFacts, tokenizer_json: bytes) -> None:
         """
@@ -206,6 +209,26 @@ class OpenVlaOft(VlaModel):
         # Shifted by one, as in next-token prediction: the lone space speaks for the first action.
         actions: torch.Tensor = self.action_head(hidden[:, :-2][:, -slots:])
         return actions.float()
+
+    def patch_scores(self, block: str, scores: torch.Tensor) -> dict[int, torch.Tensor] | None:
+        """
+        Lay values of tokens out as the patches of the pictures that they stand for.
+
+        :param block: name of a block; the action head has no patches
+        :param scores: ``[images, T]`` in a vision block, ``[1, T]`` in others
+        """
+        images, patches = self.facts.num_images, self.config.patches
+        if block.startswith('vision_backbone.'):
+            found = scores[:, -patches:]  # class and register tokens stand before them
+        elif block == PROJECTOR:
+            found = scores[0]
+        elif block.startswith('language_model.'):
+            after_begin = slice(1, 1 + images * patches)
+            found = scores[0, after_begin]
+        else:
+            return None
+        side = self.config.image_size // self.config.patch_size
+        return dict(enumerate(found.reshape(images, side, side)))
 
 
 def _block(name: str, chain: str, component: str, parts: tuple[tuple[str, ...], ...]) -> Block:
