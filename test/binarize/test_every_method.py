@@ -17,6 +17,7 @@
 from builders import stats_of, tiny_layer
 from hbvla_ros.binarize.method import make_config, METHODS, output_error
 from hbvla_ros.core.errors import ConfigError
+from hbvla_ros.core.registry import Registry
 from hbvla_ros.kernels.packing import pack, unpack
 import pytest
 import torch
@@ -117,3 +118,34 @@ def test_a_column_that_is_never_active_does_no_harm(name):
 def test_an_unknown_setting_lists_the_known_ones(name):
     with pytest.raises(ConfigError, match=r"unknown method settings \['colour'\]"):
         make_config(METHODS[name], {'colour': 1})
+
+
+TOY = """
+from dataclasses import dataclass
+from hbvla_ros.binarize.dense_weight import DenseWeight
+import torch
+
+@dataclass(frozen=True, kw_only=True)
+class ToyConfig:
+    scale: float = 1.0
+
+class _Toy:
+    config_type, target, on_grid = ToyConfig, 'plain', False
+
+    def quantize(self, weights, stats, config):
+        signs = [config.scale * w.sign() * w.abs().mean() for w in weights]
+        return [DenseWeight(s.float(), {'signs': s.numel()}, 0) for s in signs]
+
+TOY = _Toy()
+"""
+
+
+def test_a_toy_method_takes_one_file_and_one_line(tmp_path, monkeypatch):
+    (tmp_path / 'toy_method.py').write_text(TOY)
+    monkeypatch.syspath_prepend(tmp_path)
+    methods = Registry('method', {'rtn': 'x:y', 'toy': 'toy_method:TOY'})
+    method = methods['toy']
+    weight, x = tiny_layer()
+    (code,) = method.quantize([weight], stats_of(x), make_config(method, {'scale': 2.0}))
+    assert code.bits_sign == 1.0
+    torch.testing.assert_close(code.dequantize().abs().mean(), 2 * weight.abs().mean())

@@ -28,11 +28,12 @@ class TwoPlaneConfig(RecipeConfig):
     """The recipe with two planes everywhere; salient settings have no effect."""
 
     corrected: float = 0.5
+    dampening: float = 0.03
     pairing: bool = False
     transform: str = 'hadamard'
     num_salient: int = 0
     planes: int = 2
-    sweeps: int = 4
+    sweeps: int = 8
 
 
 TWO_PLANE = RecipeMethod(TwoPlaneConfig, 'corrected')

@@ -1,0 +1,101 @@
+# Copyright 2026 The hbvla_ros Authors
+#
+# Licensed under the Apache License, Version 2.0 (the "License");
+# you may not use this file except in compliance with the License.
+# You may obtain a copy of the License at
+#
+#     http://www.apache.org/licenses/LICENSE-2.0
+#
+# Unless required by applicable law or agreed to in writing, software
+# distributed under the License is distributed on an "AS IS" BASIS,
+# WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+# See the License for the specific language governing permissions and
+# limitations under the License.
+
+"""
+Put the tables of ``benchmarks/results/quantization.json`` into ``doc/results.md``.
+
+    .venv/bin/python -m benchmarks.quantization.tables
+
+Everything between ``<!-- table NAME -->`` and ``<!-- end -->`` is replaced.
+"""
+
+from collections.abc import Sequence
+import json
+import re
+from typing import Any
+
+from benchmarks.record import REPOSITORY, RESULTS
+
+PAGE = REPOSITORY / 'doc' / 'results.md'
+_BITS = (
+    ('bits_sign', '{:.3f}'),
+    ('bits_stored', '{:.3f}'),
+    ('bits_stored_at_oft', '{:.3f}'),
+)
+_LANGUAGE = (
+    *_BITS,
+    ('output_error', '{:.4f}'),
+    ('policy_error', '{:.4f}'),
+    ('perplexity', '{:.4g}'),
+    ('kl', '{:.4f}'),
+    ('top1', '{:.3f}'),
+    ('seconds', '{:.0f}'),
+)
+TABLES: dict[str, tuple[tuple[str, str], tuple[tuple[str, str], ...]]] = {
+    'two layers': (('SmolLM2-135M-Instruct', 'two layers'), _LANGUAGE),
+    'all layers': (('SmolLM2-135M-Instruct', 'all'), _LANGUAGE),
+    'encoder': (
+        ('all-MiniLM-L6-v2', 'all'),
+        (*_BITS, ('output_error', '{:.4f}'), ('cosine', '{:.4f}'), ('seconds', '{:.0f}')),
+    ),
+    'distractor': (
+        ('distractor fixture', '512x512'),
+        (
+            *_BITS,
+            ('policy_error', '{:.4f}'),
+            ('output_error', '{:.4f}'),
+            ('policy_cut', '{:.1%}'),
+            ('policy_cut_standard_error', '{:.1%}'),
+        ),
+    ),
+}
+
+
+def table(rows: Sequence[dict[str, Any]], columns: Sequence[tuple[str, str]]) -> str:
+    """Return rows as a Markdown table; what a row lacks stays empty."""
+    tokens = len({row.get('calibration_tokens') for row in rows}) > 1
+    head = ['row', *(['tokens'] if tokens else []), *(name for name, _ in columns)]
+    lines = [f'| {" | ".join(head)} |', f'|{"---|" * len(head)}']
+    for row in rows:
+        cells = [row['label'], *([str(row['calibration_tokens'])] if tokens else [])]
+        cells += [form.format(row[name]) if name in row else '' for name, form in columns]
+        lines.append(f'| {" | ".join(cells)} |')
+    return '\n'.join(lines)
+
+
+def fill(page: str, rows: Sequence[dict[str, Any]]) -> str:
+    """
+    Return a page with its tables made anew.
+
+    :param page: text with the markers
+    :param rows: of the results file
+    """
+    for name, ((model, scope), columns) in TABLES.items():
+        chosen = [row for row in rows if (row['model'], row['scope']) == (model, scope)]
+        pattern = rf'(<!-- table {re.escape(name)} -->\n).*?(<!-- end -->)'
+        made = table(chosen, columns) + '\n'
+        page, count = re.subn(pattern, lambda m, made=made: m[1] + made + m[2], page, flags=re.S)
+        assert count == 1, name
+    return page
+
+
+def main() -> None:
+    """Write the page."""
+    rows = json.loads((RESULTS / 'quantization.json').read_text(encoding='utf-8'))
+    PAGE.write_text(fill(PAGE.read_text(encoding='utf-8'), rows), encoding='utf-8')
+    print(f'{len(rows)} rows in {PAGE}')
+
+
+if __name__ == '__main__':
+    main()
