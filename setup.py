@@ -54,6 +54,7 @@ setup(
             'hbvla_compare = hbvla_ros.cli.compare:main',
             'hbvla_sensitivity = hbvla_ros.cli.sensitivity:main',
             'hbvla_replay = hbvla_ros.cli.replay:main',
+            'hbvla_eval = hbvla_ros.cli.evaluate:main',
         ],
     },
 )

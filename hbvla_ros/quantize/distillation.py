@@ -46,9 +46,7 @@ class Student:
     others: Mapping[str, torch.Tensor]
 
 
-def distill(
-    job: BlockJob, plan: Sequence[Block], steps: int, seed: int
-) -> Iterator[float]:
+def distill(job: BlockJob, plan: Sequence[Block], steps: int, seed: int) -> Iterator[float]:
     """
     Tune a quantized model end to end; its weights and ``job.layers`` are replaced if it helps.
 
