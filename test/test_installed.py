@@ -38,6 +38,7 @@ SCRIPTS = (
     'hbvla_compare',
     'hbvla_sensitivity',
     'hbvla_replay',
+    'hbvla_eval',
 )
 
 

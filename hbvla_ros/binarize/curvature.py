@@ -72,15 +72,17 @@ class Curvature:
 
         :param residual: R, ``[rows, width]``; columns from ``span`` on are not read
         """
-        return residual[:, : span.start] @ self._matrix[: span.start, span]
+        before = slice(span.start)
+        return residual[:, before] @ self._matrix[before, span]
 
     def product(self, residual: torch.Tensor, span: slice) -> torch.Tensor:
         """Return ``(R H)`` at some columns: ``[rows, width]`` to ``[rows, len(span)]``."""
+        before, after = slice(span.start), slice(span.stop, None)
         result = residual[:, span] @ self.block(span)
         if span.start:
-            result += residual[:, : span.start] @ self._matrix[span, : span.start].T
+            result += residual[:, before] @ self._matrix[span, before].T
         if span.stop < self.width:
-            result += residual[:, span.stop :] @ self._matrix[span.stop :, span]
+            result += residual[:, after] @ self._matrix[after, span]
         return result
 
     def error(self, residual: torch.Tensor) -> torch.Tensor:
@@ -130,7 +132,8 @@ def _factor(matrix: torch.Tensor) -> torch.Tensor:
         panel = matrix[:stop, start:stop].to(torch.float64, copy=True)
         panel[start:] = panel[start:].triu() + panel[start:].triu(1).T
         for at in range(stop, width, _INNER):
-            inner = matrix[:stop, at : at + _INNER].double()
+            columns = slice(at, at + _INNER)
+            inner = matrix[:stop, columns].double()
             panel -= inner @ inner[start:].T
         corner, info = torch.linalg.cholesky_ex(panel[start:].flip(0, 1))
         if info.any():

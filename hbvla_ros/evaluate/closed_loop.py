@@ -23,16 +23,18 @@ policy's answers and the execution alone, not on what runs beside it.
 from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 import math
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TYPE_CHECKING
 
 from hbvla_ros.core.observation import Observation
 from hbvla_ros.evaluate.execution import Execution, Follower, PERIOD_NS
 from hbvla_ros.evaluate.motion import gripper_flips, mean_jerk
-from hbvla_ros.evaluate.sim.env import AlohaEnv
 from hbvla_ros.evaluate.sim.task import TASKS
 from hbvla_ros.evaluate.sim.world import home_state
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from hbvla_ros.evaluate.sim.env import AlohaEnv
 
 Floats = NDArray[np.float64]
 Picture = NDArray[np.uint8]
@@ -130,7 +132,7 @@ Run = Generator[Question, Answer, Episode]
 
 
 def episode(
-    env: AlohaEnv, seed: int, follower: Follower, time_factor: int, filming: Filming
+    env: 'AlohaEnv', seed: int, follower: Follower, time_factor: int, filming: Filming
 ) -> Run:
     """
     Run one episode; a generator that yields questions and is sent answers.
@@ -172,7 +174,7 @@ def episode(
 
 def run_episodes(
     policy: BatchPolicy,
-    envs: Sequence[AlohaEnv],
+    envs: 'Sequence[AlohaEnv]',
     seeds: Iterable[int],
     execution: Execution,
     filming: Filming | None = None,
@@ -190,7 +192,7 @@ def run_episodes(
     """
     shown, left = filming or Filming(), iter(seeds)
 
-    def begin(env: AlohaEnv) -> tuple[AlohaEnv, Run, Question] | None:
+    def begin(env: 'AlohaEnv') -> 'tuple[AlohaEnv, Run, Question] | None':
         seed = next(left, None)
         if seed is None:
             return None
@@ -214,7 +216,7 @@ def run_episodes(
         slots = waiting
 
 
-def _observe(env: AlohaEnv, step: int) -> Observation:
+def _observe(env: 'AlohaEnv', step: int) -> Observation:
     seen = env.observe()
     return Observation(
         images=seen['pixels'],

@@ -22,16 +22,18 @@ network and the worlds that it used last.
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 import time
-from typing import Any
+from typing import Any, TYPE_CHECKING
 
 from hbvla_ros.core.robot import find_robot, RobotSpec
 from hbvla_ros.evaluate.closed_loop import Episode, Filming, run_episodes
 from hbvla_ros.evaluate.execution import Execution
 from hbvla_ros.evaluate.network_policy import check_policy, NetworkPolicy
-from hbvla_ros.evaluate.sim.env import AlohaEnv
 from hbvla_ros.evaluate.variant_store import ROBOT, VariantStore
 from hbvla_ros.evaluate.variants import FP, parse_variant, Variant
 from hbvla_ros.models.base import VlaModel
+
+if TYPE_CHECKING:
+    from hbvla_ros.evaluate.sim.env import AlohaEnv
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,10 +86,14 @@ class Runner:
 
     def __init__(self, bench: Bench) -> None:
         """
-        Load nothing yet.
+        Load nothing yet but the simulator.
 
         :param bench: how trials are run
+        :raises ConfigError: if the simulator is not installed
         """
+        from hbvla_ros.evaluate.sim.env import AlohaEnv
+
+        self._new_env = AlohaEnv
         self._bench = bench
         self._robot = bench.robot
         self._envs: list[AlohaEnv] = []
@@ -144,12 +150,12 @@ class Runner:
             self._reference = self._bench.store.load(parse_variant(FP), self._bench.backend)
         return self._reference
 
-    def _worlds(self, task: str) -> list[AlohaEnv]:
+    def _worlds(self, task: str) -> 'list[AlohaEnv]':
         if not self._envs or self._envs[0].task != task:
             self.close()
             cameras = [camera.name for camera in self._robot.cameras]
             self._envs = [
-                AlohaEnv(task, cameras=cameras, render_every=0)
+                self._new_env(task, cameras=cameras, render_every=0)
                 for _ in range(self._bench.lockstep)
             ]
         return self._envs

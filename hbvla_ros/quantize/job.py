@@ -45,7 +45,9 @@ class QuantizeJob:
     checkpoint: str = _setting('', 'folder of the full-precision checkpoint (published layout)')
     output: str = _setting('', 'folder of the artifact to write; it must not exist')
     model: str = _setting('openvla_oft', 'kind of network: openvla_oft')
-    preset: str = _setting('aloha', 'shape of actions and observations: libero, aloha or bridge')
+    preset: str = _setting(
+        'aloha', 'shape of actions and observations: libero, aloha, aloha_sim or bridge'
+    )
     unnorm_key: str = _setting('', 'statistics to use; may stay empty if the file has one entry')
     method: str = _setting('hbvla', 'binarization method: rtn, hbvla, hbvla_plus or two_plane')
     settings: tuple[str, ...] = _setting((), 'settings of the method, each as name=value')

@@ -58,7 +58,7 @@ def _run(job: QuantizeJob, robots: Path, watch: StageSeconds) -> Iterator[Progre
     ready = prepare(job, robots)
     work, plan = ready.work, ready.work.plan()
     folder = WorkFolder.beside(output, ready.provenance)
-    known = folder.open()
+    known = folder.begin()
     watch.keep(folder.path / 'seconds.json')
     work.activations = folder.activations(job.activation_budget_mib)
     families = [names for block in plan for names in block.families]

@@ -35,7 +35,6 @@ from hbvla_ros.binarize.layout import ColumnLayout
 from hbvla_ros.binarize.weight import BinaryWeight
 from hbvla_ros.core.errors import ArtifactError
 from hbvla_ros.models.base import Block
-from hbvla_ros.models.surgery import find_linear
 from hbvla_ros.quantize.activations import Activations
 from hbvla_ros.quantize.blocks import BlockMemory
 from hbvla_ros.quantize.job import PLACES
@@ -74,7 +73,7 @@ class WorkFolder(BlockMemory):
         path = output.parent / f'.{output.name}.partial'
         return cls(path, hashlib.sha256(text.encode()).hexdigest())
 
-    def open(self) -> int:
+    def begin(self) -> int:
         """
         Create the folder, or take up the one that is there.
 
@@ -195,7 +194,7 @@ def _restore_block(
             found[f'{name} levels'],
             found[f'{name} row_scale'],
         )
-        find_linear(job.model, name).weight.copy_(weight.dequantize())
+        job.model.get_parameter(f'{name}.weight').copy_(weight.dequantize())
         job.layers[name] = QuantizedLayer(weight, **{fact: entry[fact] for fact in _FACTS})
     for name, tensor in found.items():
         if name.startswith('tuned '):

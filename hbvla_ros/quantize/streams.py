@@ -22,6 +22,7 @@ then carried through untouched copies of the blocks, one block in memory at a ti
 
 from collections.abc import Sequence
 from copy import deepcopy
+from functools import partial
 from typing import Any
 
 from hbvla_ros.calib.capture import arguments_of, run_until_seen
@@ -157,7 +158,7 @@ class Streams:
             ) -> None:
                 stats[name].update(x, score, reference.get(name))
 
-            run_until_seen(firsts, see, lambda a=args, k=kwargs: module(*a, **k))  # type: ignore[misc]
+            run_until_seen(firsts, see, partial(module, *args, **kwargs))
         return stats
 
     def leave_reference(self) -> None:
@@ -175,7 +176,7 @@ class Streams:
         module = self._model.get_submodule(name)
         calls = Calls(self._activations)
         for inputs in self._inputs:
-            calls.append(arguments_of(module, lambda inputs=inputs: self._model(inputs)))  # type: ignore[misc]
+            calls.append(arguments_of(module, partial(self._model, inputs)))
         return calls
 
     def _reference_inputs(
@@ -188,8 +189,8 @@ class Streams:
             name: self._original.get_submodule(name.removeprefix(f'{block.name}.'))
             for name in firsts
         }
-        original, (args, kwargs) = self._original, self.reference[number]
-        run_until_seen(linears, seen.__setitem__, lambda: original(*args, **kwargs))
+        args, kwargs = self.reference[number]
+        run_until_seen(linears, seen.__setitem__, partial(self._original, *args, **kwargs))
         return seen
 
 

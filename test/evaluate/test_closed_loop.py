@@ -14,11 +14,6 @@
 
 """Episodes in lockstep: what they depend on, how they end, what is drawn."""
 
-import numpy as np
-import pytest
-
-pytest.importorskip('gymnasium', reason='pip install -r requirements/sim.txt')
-
 from closed_loop_parts import environments, ExpertPolicy, SEED, tiny_bench
 from hbvla_ros.evaluate.closed_loop import Answer, Filming, run_episodes
 from hbvla_ros.evaluate.execution import ASYNCHRONOUS, Execution
@@ -27,6 +22,8 @@ from hbvla_ros.evaluate.sim.expert import trajectory
 from hbvla_ros.evaluate.sim.task import TASKS
 from hbvla_ros.evaluate.sim.world import home_state
 from hbvla_ros.evaluate.variants import parse_variant
+import numpy as np
+import pytest
 
 pytestmark = pytest.mark.sim
 

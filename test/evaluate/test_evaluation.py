@@ -18,10 +18,6 @@ from dataclasses import replace
 from itertools import product
 import json
 
-import pytest
-
-pytest.importorskip('gymnasium', reason='pip install -r requirements/sim.txt')
-
 from closed_loop_parts import environments, SEED, tiny_bench
 from hbvla_ros.core.errors import ConfigError
 from hbvla_ros.evaluate.episode_files import EpisodeFiles
@@ -39,6 +35,7 @@ from hbvla_ros.evaluate.sim.world import AlohaWorld
 from hbvla_ros.evaluate.trials import Trial
 from hbvla_ros.evaluate.variants import artifact_variant, parse_variants
 from html_page import read_page
+import pytest
 
 pytestmark = pytest.mark.sim
 FULL = {'recipe': {'method': 'fp'}, 'bits': dict.fromkeys(('sign', 'stored', 'stored_at_oft'), 16)}

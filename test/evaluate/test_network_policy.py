@@ -16,11 +16,6 @@
 
 from dataclasses import replace
 
-import numpy as np
-import pytest
-
-pytest.importorskip('gymnasium', reason='pip install -r requirements/sim.txt')
-
 from builders import robot
 from closed_loop_parts import tiny_bench
 from hbvla_ros.core.errors import ConfigError
@@ -28,6 +23,8 @@ from hbvla_ros.core.observation import Observation
 from hbvla_ros.evaluate.closed_loop import Question
 from hbvla_ros.evaluate.network_policy import check_policy, NetworkPolicy
 from hbvla_ros.evaluate.variants import parse_variant
+import numpy as np
+import pytest
 import torch
 
 TEXTS = ('pick it up', 'put the red cube on the blue cube with the left arm', 'pick it up')

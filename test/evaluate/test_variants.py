@@ -17,11 +17,7 @@
 from dataclasses import replace
 import json
 
-import pytest
-
-pytest.importorskip('gymnasium', reason='pip install -r requirements/sim.txt')
-
-from closed_loop_parts import tiny_bench
+from closed_loop_parts import environments, tiny_bench
 from hbvla_ros.binarize.method import METHODS
 from hbvla_ros.core.errors import ArtifactError, ConfigError
 from hbvla_ros.evaluate.simulated_recording import record_demonstrations
@@ -33,6 +29,7 @@ from hbvla_ros.evaluate.variants import (
     parse_variants,
 )
 from hbvla_ros.models.surgery import find_linear
+import pytest
 import torch
 
 LINEAR = 'language_model.model.layers.0.mlp.gate_proj'
@@ -120,6 +117,8 @@ def test_the_same_text_twice_is_one_variant():
 @pytest.fixture(scope='module')
 def store(tmp_path_factory):
     """Return a store with demonstrations to calibrate with."""
+    for env in environments('aloha_pick', 1):
+        env.close()
     bench = tiny_bench(tmp_path_factory.mktemp('tiny'))
     folder = bench.store.recording(parse_variant('rtn'))
     assert list(record_demonstrations(folder, bench.robot, 1)) == [1]

@@ -18,9 +18,9 @@ from dataclasses import fields
 from pathlib import Path
 import shlex
 
-from builders import ROBOTS
 from hbvla_ros.cli.options import read_settings
 from hbvla_ros.cli.quantize import build_parser
+from hbvla_ros.core.share import robots_folder
 from hbvla_ros.quantize.command import command_of_artifact, quantize_command
 from hbvla_ros.quantize.job import QuantizeJob
 from hypothesis import given
@@ -82,7 +82,7 @@ def test_only_what_is_not_a_default_is_named():
 def test_other_robot_files_are_named_and_ours_are_not():
     job = QuantizeJob(checkpoint='in', output='out')
     assert quantize_command(job, Path('/mine')).endswith('--output out --robots /mine')
-    assert '--robots' not in quantize_command(job, ROBOTS)
+    assert '--robots' not in quantize_command(job, robots_folder())
 
 
 @given(jobs())

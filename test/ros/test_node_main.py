@@ -137,15 +137,15 @@ def test_an_impossible_job_ends_with_1_and_the_reason(started: Any, tmp_path: An
 
 ENDLESS = """
 import itertools, sys, threading
-from types import SimpleNamespace
 from hbvla_ros.quantize.job import QuantizeJob
+from hbvla_ros.quantize.progress import Progress
 from hbvla_ros.ros.node_main import run
 from hbvla_ros.ros.quantize_node import QuantizeNode
 
 def endless(job, robots):
     for k in itertools.count():
         threading.Event().wait(0.05)
-        yield SimpleNamespace(done=k, total=0, stage='quantize', detail='')
+        yield Progress(done=k, total=0, stage='quantize', detail='')
 
 sys.exit(run(lambda: QuantizeNode(QuantizeJob, endless), interrupted=130))
 """
