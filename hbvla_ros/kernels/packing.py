@@ -42,13 +42,18 @@ QUAD = 4  # columns of a word
 
 @dataclass(frozen=True, eq=False)
 class PackedWeight:
-    """One packed linear; ``layout`` carries the permutation and the widths."""
+    """
+    One packed linear; ``layout`` carries the permutation and the widths.
+
+    ``allows_int8`` says that its activations may be rounded to int8.
+    """
 
     layout: ColumnLayout
     out_features: int
     bits: torch.Tensor
     levels: torch.Tensor
     row_scale: torch.Tensor
+    allows_int8: bool = False
 
     @property
     def stored_bytes(self) -> int:

@@ -53,8 +53,7 @@ class BinaryLinear(nn.Module):
         """Multiply ``[..., in_features]`` to ``[..., out_features]``, in the dtype of ``x``."""
         if self.packed.bits.device != x.device:
             self.packed = self.packed.to(x.device)
-        y = binary_linear(x, self.packed)
-        return y if self.bias is None else y + self.bias.to(y.dtype)
+        return binary_linear(x, self.packed, self.bias)
 
     def extra_repr(self) -> str:
         """Say what is inside, for ``print(model)``."""
