@@ -31,7 +31,11 @@ from hbvla_ros.kernels.packing import PackedWeight
 import torch
 
 _LOG = logging.getLogger(__name__)
-KERNELS = {'reference': 'hbvla_ros.kernels.reference'}
+KERNELS = {
+    'triton': 'hbvla_ros.kernels.triton_exact',
+    'triton_int8': 'hbvla_ros.kernels.triton_int8',
+    'reference': 'hbvla_ros.kernels.reference',
+}
 
 
 class Kernel(Protocol):
