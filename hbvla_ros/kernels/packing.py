@@ -26,9 +26,18 @@ padded and with the salient part twice, see ``binarize/layout.py``. All arrays a
 
 The same layout, in words: ``doc/artifact_format.md``. A 64-byte tile of 16 rows x 4 columns is one
 word, which is what AMX, VNNI and NEON unpack in one instruction.
+
+A GPU reads another form of the same numbers, made once when weights arrive there
+(:func:`striped`) and never stored; rows are neighbours in memory, so that threads are:
+
+``bits``       int32 ``[columns/32, rows]``: bit ``8*i + s`` of word ``[w, n]`` is the sign of
+               column ``32*w + 4*s + i``: one shift brings the four columns of ``s`` to the
+               lowest bits of the four bytes
+``levels``     int8 ``[groups, 2, rows]``
 """
 
 from dataclasses import dataclass, replace
+from weakref import WeakKeyDictionary
 
 from hbvla_ros.binarize.layout import ColumnLayout, GROUP
 from hbvla_ros.binarize.weight import BinaryWeight
@@ -38,6 +47,8 @@ import torch
 LAYOUT_VERSION = 1
 ROWS = 16  # rows of a block
 QUAD = 4  # columns of a word
+STRIPE = 32  # columns of a word in the form for GPUs
+STRIPE_BLOCKS = 16  # row blocks that change form at a time: 1 MB of signs per 4096 columns
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,17 +67,20 @@ class PackedWeight:
     allows_int8: bool = False
 
     @property
+    def is_striped(self) -> bool:
+        """Tell whether the arrays have the form for GPUs."""
+        return self.bits.dtype == torch.int32
+
+    @property
     def stored_bytes(self) -> int:
         """Return the bytes of this linear on disk, the shared permutation not included."""
         return packed_bytes(self.out_features, self.layout)
 
     def to(self, device: torch.device | str) -> 'PackedWeight':
         """Return the same weight on another device."""
-        permutation = self.layout.permutation
-        moved = None if permutation is None else permutation.to(device)
         return replace(
             self,
-            layout=replace(self.layout, permutation=moved),
+            layout=_moved(self.layout, torch.device(device)),
             bits=self.bits.to(device),
             levels=self.levels.to(device),
             row_scale=self.row_scale.to(device),
@@ -139,6 +153,8 @@ def unpack_signs(packed: PackedWeight, first: int, last: int) -> torch.Tensor:
 
     :return: ``bool [16 * (last - first), virtual_width]``
     """
+    if packed.is_striped:
+        return _striped_signs(packed.bits[:, _rows(first, last)])
     octets = packed.bits[first:last].contiguous().view(torch.uint8).unflatten(-1, (-1, 8))
     shifts = torch.arange(8, dtype=torch.uint8, device=octets.device)
     flat = (octets[..., None] >> shifts & 1).bool().flatten(-2)
@@ -153,7 +169,42 @@ def unpack_levels(packed: PackedWeight, first: int, last: int) -> torch.Tensor:
 
     :return: ``int8 [16 * (last - first), groups, 2]``
     """
+    if packed.is_striped:
+        return packed.levels[..., _rows(first, last)].permute(2, 0, 1).contiguous()
     return packed.levels[first:last].permute(0, 3, 1, 2).flatten(0, 1).contiguous()
+
+
+def striped(packed: PackedWeight) -> PackedWeight:
+    """
+    Bring packed weights into the form for GPUs, block by block, on the device where they are.
+
+    :return: as many bytes; :func:`unpack` gives the same weight
+    """
+    if packed.is_striped:
+        return packed
+    blocks = row_blocks(packed.out_features)
+    rows, columns = blocks * ROWS, packed.layout.virtual_width
+    bits = packed.bits.new_empty(columns // STRIPE, rows, dtype=torch.int32)
+    places = 1 << torch.arange(8, dtype=torch.uint8, device=bits.device)
+    for first in range(0, blocks, STRIPE_BLOCKS):
+        last = min(first + STRIPE_BLOCKS, blocks)
+        signs = unpack_signs(packed, first, last).unflatten(-1, (-1, 8, QUAD)).mT
+        octets = (signs * places).sum(-1, dtype=torch.uint8).flatten(1)
+        bits[:, _rows(first, last)] = octets.view(torch.int32).T
+    levels = packed.levels.permute(1, 2, 0, 3).flatten(2).contiguous()
+    return replace(packed, bits=bits, levels=levels)
+
+
+def _rows(first: int, last: int) -> slice:
+    return slice(first * ROWS, last * ROWS)
+
+
+def _striped_signs(words: torch.Tensor) -> torch.Tensor:
+    octets = words.T.contiguous().view(torch.uint8)
+    shifts = torch.arange(8, dtype=torch.uint8, device=words.device)
+    bytewise = (octets[..., None] >> shifts & 1).bool().unflatten(1, (-1, QUAD))
+    signs: torch.Tensor = bytewise.mT.flatten(1)
+    return signs
 
 
 def _pad_rows(tensor: torch.Tensor, rows: int) -> torch.Tensor:
@@ -162,5 +213,17 @@ def _pad_rows(tensor: torch.Tensor, rows: int) -> torch.Tensor:
 
 
 def _on_cpu(layout: ColumnLayout) -> ColumnLayout:
-    permutation = layout.permutation
-    return layout if permutation is None else replace(layout, permutation=permutation.cpu())
+    return _moved(layout, torch.device('cpu'))
+
+
+_MOVES: WeakKeyDictionary[ColumnLayout, dict[torch.device, ColumnLayout]] = WeakKeyDictionary()
+
+
+def _moved(layout: ColumnLayout, device: torch.device) -> ColumnLayout:
+    """Return the layout on a device; a family that shares one shares the moved one too."""
+    if layout.permutation is None or layout.permutation.device == device:
+        return layout
+    known = _MOVES.setdefault(layout, {})
+    if device not in known:
+        known[device] = replace(layout, permutation=layout.permutation.to(device))
+    return known[device]

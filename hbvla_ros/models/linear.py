@@ -14,7 +14,11 @@
 
 """A linear layer whose weights stay packed."""
 
+from collections.abc import Callable
+from typing import Any
+
 from hbvla_ros.kernels.dispatch import binary_linear
+from hbvla_ros.kernels.gpu import place
 from hbvla_ros.kernels.packing import PackedWeight
 import torch
 from torch import nn
@@ -51,9 +55,15 @@ class BinaryLinear(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Multiply ``[..., in_features]`` to ``[..., out_features]``, in the dtype of ``x``."""
-        if self.packed.bits.device != x.device:
-            self.packed = self.packed.to(x.device)
         return binary_linear(x, self.packed, self.bias)
+
+    def _apply(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> 'BinaryLinear':
+        """Move like any module, in the form that is computed on there; never cast."""
+        super()._apply(fn, *args, **kwargs)  # type: ignore[no-untyped-call]
+        device = fn(self.packed.bits.new_empty(0)).device
+        if device != self.packed.bits.device:
+            self.packed = place(self.packed, device)
+        return self
 
     def extra_repr(self) -> str:
         """Say what is inside, for ``print(model)``."""

@@ -16,7 +16,16 @@
 
 from hbvla_ros.binarize.layout import ColumnLayout
 from hbvla_ros.binarize.weight import BinaryWeight
-from hbvla_ros.kernels.packing import array_shapes, pack, packed_bytes, permutation_bytes, unpack
+from hbvla_ros.kernels import reference
+from hbvla_ros.kernels.gpu import place
+from hbvla_ros.kernels.packing import (
+    array_shapes,
+    pack,
+    packed_bytes,
+    permutation_bytes,
+    striped,
+    unpack,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 import pytest
@@ -97,3 +106,41 @@ def test_stored_bits_at_published_shapes(out, n, salient, family, bits):
 def test_a_copy_on_another_device_is_equal():
     packed = pack(random_weight(5, 60, 9))
     assert torch.equal(unpack(packed.to('cpu')).dequantize(), unpack(packed).dequantize())
+
+
+@settings(max_examples=20, deadline=None)
+@given(out=st.integers(1, 300), n=st.integers(2, 300), seed=st.integers(0, 9))
+def test_the_form_for_gpus_is_the_same_weight_in_as_many_bytes(out, n, seed):
+    packed = pack(random_weight(out, n, salient=n // 3, seed=seed))
+    other = striped(packed)
+    assert (other.bits.numel() * 4, other.levels.numel()) == (
+        packed.bits.numel() * 8,
+        packed.levels.numel(),
+    )
+    assert torch.equal(unpack(other).signs, unpack(packed).signs)
+    assert torch.equal(unpack(other).levels, unpack(packed).levels)
+
+
+def test_the_form_for_gpus_has_column_38_of_row_3_where_the_page_says():
+    signs = torch.zeros(16, 128, dtype=torch.bool)
+    signs[3, 38] = True
+    levels = torch.zeros(16, 1, 2, dtype=torch.int8)
+    packed = striped(pack(BinaryWeight(ColumnLayout(128), signs, levels, torch.zeros(16, 1))))
+    assert packed.bits[1, 3].item() == 1 << 17  # 38 = 32 + 4 * 1 + 2: bit 8 * 2 + 1
+    assert packed.bits.count_nonzero() == 1
+
+
+def test_both_forms_multiply_alike_and_lead_back_to_each_other():
+    packed = pack(random_weight(40, 300, 20))
+    x = torch.randn(3, 300, generator=torch.Generator().manual_seed(0))
+    other = striped(packed)
+    assert torch.equal(reference.linear(x, other), reference.linear(x, packed))
+    again = place(other, torch.device('cpu'))
+    assert torch.equal(again.bits, packed.bits)
+    assert torch.equal(again.levels, packed.levels)
+
+
+def test_linears_that_share_a_layout_share_it_on_another_device_too():
+    weight = random_weight(8, 60)
+    moved = [pack(weight).to('meta').layout for _ in range(2)]
+    assert moved[0] is moved[1]
