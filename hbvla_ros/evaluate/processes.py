@@ -16,7 +16,7 @@
 Spread the pieces of an evaluation over processes, or do them here.
 
 Processes are spawned, each with one thread of torch. They ignore Ctrl-C: the parent tells them to
-stop, and what they have finished by then comes back.
+stop, and what they have finished by then comes back. Where the parent is killed, they end as well.
 """
 
 from collections import deque
@@ -25,7 +25,9 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 import multiprocessing
 from multiprocessing.synchronize import Event
+import os
 import signal
+import threading
 
 from hbvla_ros.core.errors import HbvlaError
 from hbvla_ros.evaluate.trials import Batch, Bench, Runner, Scored
@@ -116,8 +118,17 @@ def _result(future: Doing) -> list[Scored]:
 def _start(bench: Bench, stop: Event) -> None:
     global _worker
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     _worker = Runner(bench), stop
+
+
+def _end_with_parent() -> None:
+    """Wait for the end of the parent; a pool waits for its next piece for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)  # no clean-up: an episode that runs would go on, and nobody takes its result
 
 
 def _do(piece: Piece) -> list[Scored]:
