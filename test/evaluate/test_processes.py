@@ -14,14 +14,20 @@
 
 """Processes of an evaluation and the end of the one that started them."""
 
+from collections import deque
 from contextlib import suppress
 import os
 from pathlib import Path
 import signal
 import subprocess
 import sys
+from types import SimpleNamespace
+from typing import Any
 
 from builders import REPOSITORY, ROBOTS
+from hbvla_ros.evaluate.processes import next_piece
+from hbvla_ros.evaluate.trials import Batch, Filming, Trial
+from hbvla_ros.evaluate.variants import parse_variants
 import pytest
 
 ENDLESS = f"""
@@ -34,6 +40,9 @@ from pathlib import Path
 class Endless:
     robot, robots = 'aloha_sim', Path({str(ROBOTS)!r})
 
+    def name(self, variant):
+        return variant.label
+
     def make(self, variant):
         os.write(1, f'{{os.getpid()}}\\n'.encode())
         while True:
@@ -42,7 +51,7 @@ class Endless:
 
 if __name__ == '__main__':
     pieces = parse_variants(['fp', 'rtn'])
-    list(do_pieces([pieces], Bench(store=Endless()), 2, print))
+    list(do_pieces(pieces, Bench(store=Endless()), 2, print))
 """
 
 
@@ -70,3 +79,18 @@ def test_processes_end_with_the_one_that_started_them(tmp_path: Path) -> None:
             os.killpg(parent.pid, signal.SIGKILL)
 
     assert len(workers - {parent.pid}) == 2
+
+
+def test_episodes_wait_only_for_the_variant_that_they_need() -> None:
+    slow, quick = parse_variants(['hbvla', 'rtn'])
+    store = SimpleNamespace(name=lambda variant: variant.label)
+    trials = [Trial(task='aloha_pick', variant=one) for one in (slow, quick)]
+    batches = [Batch(trial=one, seeds=(0,), filming=Filming()) for one in trials]
+    todo: deque[Any] = deque([quick, *batches])
+    running: dict[Any, Any] = {'future': slow}
+
+    assert next_piece(todo, running, store) is quick
+    assert next_piece(todo, {**running, 'other': quick}, store) is None
+    assert next_piece(todo, running, store) is batches[1]
+    assert next_piece(todo, running, store) is None
+    assert next_piece(todo, {}, store) is batches[0]
