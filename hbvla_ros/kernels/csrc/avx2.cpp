@@ -81,7 +81,8 @@ void unpack_pairs(const uint64_t* bits, const int8_t* levels, int64_t columns, v
             _mm256_castsi256_ps(lo), _mm256_castsi256_ps(hi), _mm256_castsi256_ps(top)));
       }
       for (int i = 0; i < 2; ++i) {
-        const __m256i pair = _mm256_blend_epi16(each[2 * i], _mm256_slli_epi32(each[2 * i + 1], 16), 0xaa);
+        const __m256i second = _mm256_slli_epi32(each[2 * i + 1], 16);
+        const __m256i pair = _mm256_blend_epi16(each[2 * i], second, 0xaa);
         _mm256_storeu_si256(reinterpret_cast<__m256i*>(panel + q * 64 + 32 * i + 16 * half), pair);
       }
     }
