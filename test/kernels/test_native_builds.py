@@ -38,6 +38,7 @@ def _conformance(folder: Path, compiler: str, machine: str, flags: list[str]) ->
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)  # it compiles everything
 def test_no_path_touches_memory_that_is_not_its_own(tmp_path):
     flags = ['-fsanitize=address,undefined', '-fno-sanitize-recover=all']
     probe = subprocess.run(
@@ -58,6 +59,7 @@ def test_no_path_touches_memory_that_is_not_its_own(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)  # it compiles everything
 def test_the_arm_paths_conform_in_an_emulator(tmp_path):
     missing = [name for name in (ARM, 'qemu-aarch64-static') if shutil.which(name) is None]
     if missing:
