@@ -41,6 +41,7 @@ class Siblings:
         self._count = count
         self._left = 0
         self._source: Callable[[], torch.Tensor | None] = lambda: None
+        self._version = 0
         self._prepared: Prepared | None = None
 
     def linear(
@@ -51,9 +52,13 @@ class Siblings:
         if not isinstance(kernel, CpuKernel):
             return binary_linear(x, packed, bias)
         prepared = self._prepared
-        if prepared is None or self._source() is not x or prepared.path != kernel.path_for(x):
+        # Inference tensors have no version: there the rule above is all there is.
+        version = 0 if x.is_inference() else x._version  # noqa: SLF001
+        same = self._source() is x and self._version == version
+        if prepared is None or not same or prepared.path != kernel.path_for(x):
             prepared = kernel.prepare(x, packed.layout)
             self._prepared, self._source, self._left = prepared, ref(x), self._count
+            self._version = version
         self._left -= 1
         if self._left == 0:
             self._prepared = None

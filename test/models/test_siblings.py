@@ -91,6 +91,13 @@ def test_one_preparation_serves_the_family_and_no_other(family, monkeypatch):
     assert len(calls) == 3
 
 
+def test_an_input_that_was_changed_in_place_is_prepared_anew(family):
+    x = _inputs(0)
+    family['q'](x)
+    x.mul_(2)
+    assert torch.equal(family['k'](x), binary_linear(x, family['k'].packed, family['k'].bias))
+
+
 def test_another_input_is_prepared_anew_even_in_the_middle(family):
     x, other = _inputs(0), _inputs(1)
     family['q'](x)

@@ -40,12 +40,17 @@ struct alignas(64) Config {
   uint8_t rows[16] = {};
 };
 
+// The intrinsics of GCC do not tell the compiler what they read: without this it may leave out or
+// move the stores before them.
+inline void settle() { __asm__ volatile("" ::: "memory"); }
+
 void configure() {
   Config config;
   for (int i = 0; i < 8; ++i) {
     config.bytes[i] = 64;
     config.rows[i] = 16;
   }
+  __asm__ volatile("" ::"r"(&config) : "memory");
   _tile_loadconfig(&config);
 }
 
@@ -91,9 +96,6 @@ struct Stretch {
   float* sums;  // four tiles
   bool opens;
 };
-
-// The intrinsics of GCC do not tell the compiler what they read.
-inline void settle() { __asm__ volatile("" ::: "memory"); }
 
 template <bool TWO>
 inline void clear() {
@@ -343,6 +345,25 @@ void multiply_amx(void* context, int task) {
          kRows * job.widths.all() * element, int8 ? 64 : 32,
          padded_rows(job.count) * job.widths.all() * element});
   _tile_release();
+}
+
+double peak_amx(int path, int64_t repeats) {
+  configure();
+  for (int64_t i = 0; i < repeats; ++i) {
+    if (path == HB_AMX_INT8) {
+      _tile_dpbssd(0, 4, 6);
+      _tile_dpbssd(1, 4, 7);
+      _tile_dpbssd(2, 5, 6);
+      _tile_dpbssd(3, 5, 7);
+    } else {
+      _tile_dpbf16ps(0, 4, 6);
+      _tile_dpbf16ps(1, 4, 7);
+      _tile_dpbf16ps(2, 5, 6);
+      _tile_dpbf16ps(3, 5, 7);
+    }
+  }
+  _tile_release();
+  return static_cast<double>(repeats) * 4 * 2 * 16 * 16 * (path == HB_AMX_INT8 ? 64 : 32);
 }
 
 }  // namespace hb

@@ -173,6 +173,21 @@ int hb_multiply(int path, const hb_weight* weight, const void* prepared, int64_t
   return job.failed ? HB_MEMORY : HB_OK;
 }
 
+double hb_peak(int path, int64_t repeats) {
+  if (!hb::runs(path)) return 0;
+  switch (path) {
+#if defined(__x86_64__)
+    case HB_AMX_BF16:
+    case HB_AMX_SPLIT:
+    case HB_AMX_INT8: return hb::peak_amx(path, repeats);
+    case HB_VNNI: return hb::peak_vnni(repeats);
+    case HB_AVX512: return hb::peak_avx512(repeats);
+    case HB_AVX2: return hb::peak_avx2(repeats);
+#endif
+    default: return 0;
+  }
+}
+
 int hb_chunk_sums(const hb_weight* weight, int32_t* sums) {
   if (!weight || !sums) return HB_NULL;
   if (const int status = hb::check_weight(*weight)) return status;

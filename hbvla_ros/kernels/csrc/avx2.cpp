@@ -131,4 +131,15 @@ void multiply_avx2_int8(void* multiply, int task) {
   multiply_chunks<int16_t, kAtOnce>(multiply, task, stride, unpack_pairs, all_dots);
 }
 
+double peak_avx2(int64_t repeats) {
+  __m256 sums[12] = {}, a = {}, b = {};
+  for (int64_t i = 0; i < repeats; ++i)
+#pragma GCC unroll 12
+    for (int k = 0; k < 12; ++k) {
+      sums[k] = _mm256_fmadd_ps(a, b, sums[k]);
+      __asm__ volatile("" : "+x"(sums[k]));  // the result counts as used
+    }
+  return static_cast<double>(repeats) * 12 * 16;
+}
+
 }  // namespace hb

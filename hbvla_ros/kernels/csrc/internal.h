@@ -116,6 +116,10 @@ void multiply_avx512(void* multiply, int task);
 void multiply_lut(void* multiply, int task);
 void multiply_vnni(void* multiply, int task);
 void multiply_amx(void* multiply, int task);
+double peak_amx(int path, int64_t repeats);
+double peak_vnni(int64_t repeats);
+double peak_avx512(int64_t repeats);
+double peak_avx2(int64_t repeats);
 int64_t amx_strip(int64_t blocks, int threads);
 #elif defined(__aarch64__)
 void multiply_neon(void* multiply, int task);
