@@ -29,6 +29,7 @@ from hbvla_ros.core.errors import ArtifactError
 from hbvla_ros.kernels.packing import LAYOUT_VERSION
 
 SCHEMA_VERSION = 1
+INT8_LIMIT = 0.01  # relative output error up to which a layer may run with int8 activations
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +38,8 @@ class LayerEntry:
     One quantized linear.
 
     Errors are relative output errors on the calibration set: under the plain Hessian and under the
-    one weighted by token importance. ``seconds`` is the time of its whole family.
+    one weighted by token importance. ``seconds`` is the time of its whole family. ``int8_error``
+    is the relative output error that int8 activations add; None in older artifacts.
     """
 
     shape: tuple[int, int]
@@ -52,6 +54,12 @@ class LayerEntry:
     output_error: float
     policy_error: float
     seconds: float
+    int8_error: float | None = None
+
+    @property
+    def allows_int8(self) -> bool:
+        """Tell whether int8 activations were measured and cost little enough."""
+        return self.int8_error is not None and self.int8_error <= INT8_LIMIT
 
 
 @dataclass(frozen=True, kw_only=True)
