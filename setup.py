@@ -15,17 +15,50 @@
 """Install hbvla_ros as an ament_python package: modules, share files and executables."""
 
 from glob import glob
+from pathlib import Path
+import runpy
 
-from setuptools import find_packages, setup
+from setuptools import Extension, find_packages, setup
+from setuptools.command.build_ext import build_ext
 
 NAME = 'hbvla_ros'
 SHARE = f'share/{NAME}'
+BUILD = runpy.run_path(str(Path(__file__).with_name(NAME) / 'kernels' / 'build.py'))
+
+
+class BuildKernels(build_ext):
+    """Compile the native kernels; without a compiler the package installs all the same."""
+
+    def get_ext_filename(self, fullname):
+        """Return the file without a tag of Python: the library does not know Python."""
+        return str(Path(*fullname.split('.')).with_suffix('.so'))
+
+    def build_extension(self, ext):
+        """Build the library of the package; a failure is a warning."""
+        target = Path(self.get_ext_fullpath(ext.name))
+        try:
+            BUILD['build_library'](target)
+        except (BUILD['BuildError'], OSError) as error:
+            target.unlink(missing_ok=True)
+            self.warn(f'native kernels not built, products will run on torch: {error}')
+
+    def copy_extensions_to_source(self):
+        """Do for a develop install what the build did: leave out what could not be built."""
+        if Path(self.build_lib, self.get_ext_filename(f'{NAME}.kernels._cpu')).exists():
+            super().copy_extensions_to_source()
+
+    def get_outputs(self):
+        """Return what was really built."""
+        return [file for file in super().get_outputs() if Path(file).exists()]
+
 
 setup(
     name=NAME,
     version='0.1.0',
     packages=find_packages(include=[NAME, f'{NAME}.*']),
-    package_data={NAME: ['py.typed']},
+    package_data={NAME: ['py.typed'], f'{NAME}.kernels': ['csrc/*']},
+    ext_modules=[Extension(f'{NAME}.kernels._cpu', [])],
+    cmdclass={'build_ext': BuildKernels},
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{NAME}']),
         (SHARE, ['package.xml']),
@@ -60,6 +93,7 @@ setup(
             'hbvla_replay = hbvla_ros.cli.replay:main',
             'hbvla_eval = hbvla_ros.cli.evaluate:main',
             'hbvla_doctor = hbvla_ros.cli.doctor:main',
+            'build_kernels = hbvla_ros.kernels.build:main',
         ],
     },
 )

@@ -42,6 +42,7 @@ SCRIPTS = (
     'hbvla_replay',
     'hbvla_eval',
     'hbvla_doctor',
+    'build_kernels',
 )
 
 
@@ -99,6 +100,14 @@ def test_the_installed_code_is_the_one_that_runs(workspace):
     code, robots = done.stdout.split()
     assert str(workspace) in code, done.stderr
     assert str(workspace / 'install') in robots
+
+
+def test_the_native_kernels_were_built_and_load(workspace):
+    if shutil.which('c++') is None:
+        pytest.skip('no C++ compiler: the package installs without native kernels')
+    code = 'from hbvla_ros.kernels.native import library; print(library() is not None)'
+    done = _run(workspace, f'{sys.executable} -c "{code}"')
+    assert done.stdout.strip() == 'True', done.stdout + done.stderr
 
 
 @pytest.mark.parametrize('name', SCRIPTS)

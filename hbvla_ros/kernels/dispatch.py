@@ -16,8 +16,10 @@
 Choose the kernel for a product with packed weights.
 
 ``KERNELS`` lists the kernels, fastest first; ``HBVLA_KERNEL`` in the environment forces one by
-name. The first use of each is announced once in the log. An entry is a module with
-``linear(x, packed)`` and ``supports(packed, x)``.
+name. The first use of each is announced once in the log. An entry is a module, or
+``module:OBJECT``, with ``linear(x, packed)`` and ``supports(packed, x)``. It may have
+``suits(packed, x)``, asked instead of ``supports`` unless it is forced, ``takes_bias``, and
+``exact``: a kernel that is not is only chosen for weights that allow it, or forced.
 """
 
 from functools import lru_cache
@@ -32,14 +34,24 @@ import torch
 
 _LOG = logging.getLogger(__name__)
 KERNELS = {
-    'triton': 'hbvla_ros.kernels.triton_exact',
     'triton_int8': 'hbvla_ros.kernels.triton_int8',
+    'triton': 'hbvla_ros.kernels.triton_exact',
+    'amx_int8': 'hbvla_ros.kernels.cpu:AMX_INT8',
+    'avx512_vnni': 'hbvla_ros.kernels.cpu:AVX512_VNNI',
+    'avx2_int8': 'hbvla_ros.kernels.cpu:AVX2_INT8',
+    'neon': 'hbvla_ros.kernels.cpu:NEON',
+    'portable_int8': 'hbvla_ros.kernels.cpu:PORTABLE_INT8',
+    'amx_bf16': 'hbvla_ros.kernels.cpu:AMX_BF16',
+    'avx512_lut': 'hbvla_ros.kernels.cpu:AVX512_LUT',
+    'avx512': 'hbvla_ros.kernels.cpu:AVX512',
+    'avx2': 'hbvla_ros.kernels.cpu:AVX2',
+    'portable': 'hbvla_ros.kernels.cpu:PORTABLE',
     'reference': 'hbvla_ros.kernels.reference',
 }
 
 
 class Kernel(Protocol):
-    """A module that multiplies with packed weights."""
+    """A module or an object that multiplies with packed weights."""
 
     def supports(self, packed: PackedWeight, x: torch.Tensor) -> bool:
         """Tell whether this kernel takes these shapes, types and devices."""
@@ -57,8 +69,9 @@ def load_kernel(name: str) -> Kernel:
     """
     if name not in KERNELS:
         raise ConfigError(f'unknown kernel {name!r} in HBVLA_KERNEL; known: {", ".join(KERNELS)}')
-    kernel: Kernel = import_module(KERNELS[name])
-    _LOG.info('kernel for packed weights: %s', name)
+    module, _, entry = KERNELS[name].partition(':')
+    found = import_module(module)
+    kernel: Kernel = getattr(found, entry) if entry else found
     return kernel
 
 
@@ -68,12 +81,40 @@ def kernel_names() -> tuple[str, ...]:
     return (forced,) if forced else tuple(KERNELS)
 
 
-def binary_linear(x: torch.Tensor, packed: PackedWeight) -> torch.Tensor:
+def choose(packed: PackedWeight, x: torch.Tensor) -> str:
     """
-    Compute ``x W^T`` with the first kernel that supports it.
+    Return the name of the kernel that a product runs on.
+
+    :param packed: weights on the device of ``x``
+    :param x: ``[..., in_features]``
+    :raises ConfigError: if a forced kernel refuses
+    """
+    names = kernel_names()
+    for name in names:
+        kernel = load_kernel(name)
+        if len(names) == 1:
+            chosen = kernel.supports(packed, x)
+        else:
+            allowed = packed.allows_int8 or getattr(kernel, 'exact', True)
+            chosen = allowed and getattr(kernel, 'suits', kernel.supports)(packed, x)
+        if chosen:
+            _announce(name)
+            return name
+    raise ConfigError(
+        f'kernel {names} does not support {x.dtype} {tuple(x.shape)} on {x.device}; '
+        'unset HBVLA_KERNEL'
+    )
+
+
+def binary_linear(
+    x: torch.Tensor, packed: PackedWeight, bias: torch.Tensor | None = None
+) -> torch.Tensor:
+    """
+    Compute ``x W^T + b`` with the first kernel that supports it.
 
     :param x: ``[..., in_features]``, float32 or bfloat16
     :param packed: weights on the same device
+    :param bias: ``[out_features]`` or None
     :return: ``[..., out_features]``
     :raises ConfigError: if the widths differ, or a forced kernel refuses
     """
@@ -81,11 +122,13 @@ def binary_linear(x: torch.Tensor, packed: PackedWeight) -> torch.Tensor:
         raise ConfigError(
             f'the packed weight reads {packed.layout.in_features} features, got {x.shape[-1]}'
         )
-    for name in kernel_names():
-        kernel = load_kernel(name)
-        if kernel.supports(packed, x):
-            return kernel.linear(x, packed)
-    raise ConfigError(
-        f'kernel {kernel_names()} does not support {x.dtype} {tuple(x.shape)} on {x.device}; '
-        'unset HBVLA_KERNEL'
-    )
+    kernel = load_kernel(choose(packed, x))
+    if bias is not None and getattr(kernel, 'takes_bias', False):
+        return kernel.linear(x, packed, bias)  # type: ignore[call-arg]
+    y = kernel.linear(x, packed)
+    return y if bias is None else y + bias.to(y.dtype)
+
+
+@lru_cache
+def _announce(name: str) -> None:
+    _LOG.info('kernel for packed weights: %s', name)

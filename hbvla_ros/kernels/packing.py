@@ -53,13 +53,18 @@ STRIPE_BLOCKS = 16  # row blocks that change form at a time: 1 MB of signs per 4
 
 @dataclass(frozen=True, eq=False)
 class PackedWeight:
-    """One packed linear; ``layout`` carries the permutation and the widths."""
+    """
+    One packed linear; ``layout`` carries the permutation and the widths.
+
+    ``allows_int8`` says that its activations may be rounded to int8.
+    """
 
     layout: ColumnLayout
     out_features: int
     bits: torch.Tensor
     levels: torch.Tensor
     row_scale: torch.Tensor
+    allows_int8: bool = False
 
     @property
     def is_striped(self) -> bool:

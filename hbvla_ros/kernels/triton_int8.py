@@ -15,14 +15,14 @@
 """
 The product with packed weights on a GPU, with int8 activations: fast, and rounded.
 
-One scale per token and chunk of 512 columns, int32 sums. Chosen only by name (``HBVLA_KERNEL``),
-never by itself: the entry ``triton`` takes everything that this one takes. Source:
-``doc/gpu_kernels.md``.
+One scale per token and chunk of 512 columns, int32 sums. Source: ``doc/gpu_kernels.md``.
 """
 
 from hbvla_ros.kernels.gpu import takes
 from hbvla_ros.kernels.packing import PackedWeight
 import torch
+
+exact = False  # only for weights that allow it, or by name
 
 
 def supports(packed: PackedWeight, x: torch.Tensor) -> bool:

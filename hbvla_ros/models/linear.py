@@ -55,8 +55,7 @@ class BinaryLinear(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Multiply ``[..., in_features]`` to ``[..., out_features]``, in the dtype of ``x``."""
-        y = binary_linear(x, self.packed)
-        return y if self.bias is None else y + self.bias.to(y.dtype)
+        return binary_linear(x, self.packed, self.bias)
 
     def _apply(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> 'BinaryLinear':
         """Move like any module, in the form that is computed on there; never cast."""

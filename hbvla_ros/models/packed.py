@@ -14,6 +14,7 @@
 
 """Build a runnable model from a packed artifact."""
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 import re
@@ -21,6 +22,7 @@ import re
 from hbvla_ros.artifact.manifest import Manifest
 from hbvla_ros.artifact.store import Artifact, load_artifact
 from hbvla_ros.core.errors import ArtifactError, ConfigError
+from hbvla_ros.kernels.dispatch import choose
 from hbvla_ros.kernels.packing import unpack
 from hbvla_ros.models.base import MODELS, PolicyFacts, VlaModel
 from hbvla_ros.models.linear import BinaryLinear
@@ -30,6 +32,7 @@ import torch
 _MODULATION = re.compile(r'\.blocks\.\d+\.(scale|shift)\.')
 PACKED, DEQUANT = 'packed', 'dequant'
 BACKENDS = (PACKED, DEQUANT)
+_TOKENS = 256  # of a forward pass: a picture or more
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +91,25 @@ def compact(tensor: torch.Tensor) -> torch.Tensor:
     half = tensor.to(torch.bfloat16)
     wide = tensor.to(torch.float32)
     return half if torch.equal(half.to(torch.float32), wide) else wide
+
+
+def kernels_of(model: VlaModel) -> str:
+    """
+    Name the kernels that a forward pass of many tokens runs on, the most frequent first.
+
+    :param model: on its device and in its dtype
+    :return: ``amx_bf16``, ``amx_int8 (200), amx_bf16 (24)``, or nothing for a dense model
+    """
+    dtype = next(p.dtype for p in model.parameters() if p.is_floating_point())
+    layers = [module.packed for module in model.modules() if isinstance(module, BinaryLinear)]
+    chosen = Counter(
+        choose(packed, packed.row_scale.new_zeros(1, 1, dtype=dtype).expand(_TOKENS, width))
+        for packed in layers
+        for width in (packed.layout.in_features,)
+    )
+    if len(chosen) == 1:
+        return next(iter(chosen))
+    return ', '.join(f'{name} ({count})' for name, count in chosen.most_common())
 
 
 def weights_of(model: VlaModel) -> dict[str, torch.Tensor]:

@@ -27,9 +27,9 @@ from typing import Any
 from hbvla_ros.core.memory import available_bytes
 from hbvla_ros.core.normalization import BOUNDS_Q99
 from hbvla_ros.core.robot import RobotSpec
-from hbvla_ros.kernels.dispatch import kernel_names
 from hbvla_ros.models.base import VlaModel
 from hbvla_ros.models.linear import BinaryLinear
+from hbvla_ros.models.packed import kernels_of
 import numpy as np
 import torch
 
@@ -206,7 +206,7 @@ def _types(model: VlaModel) -> Iterator[Check]:
 def _kernel(model: VlaModel) -> Iterator[Check]:
     packed = sum(isinstance(module, BinaryLinear) for module in model.modules())
     if packed:
-        yield Check('kernel', PASS, f'{kernel_names()[0]} for {packed} packed layers')
+        yield Check('kernel', PASS, f'{kernels_of(model)} for {packed} packed layers')
 
 
 def _memory(model: VlaModel) -> Iterator[Check]:

@@ -29,9 +29,8 @@ from hbvla_ros.core.action import ActionChunk
 from hbvla_ros.core.errors import ConfigError
 from hbvla_ros.core.observation import Observation
 from hbvla_ros.core.robot import RobotSpec
-from hbvla_ros.kernels.dispatch import kernel_names
 from hbvla_ros.models.base import PolicyFacts, VlaModel
-from hbvla_ros.models.packed import load_packed, PACKED, weights_of
+from hbvla_ros.models.packed import kernels_of, load_packed, PACKED, weights_of
 from hbvla_ros.policy.checks import Check, check_model, free_bytes
 import torch
 
@@ -137,7 +136,7 @@ def load_policy(
     summary = _summary(path, loaded.manifest) | {'backend': backend, 'dtype': dtype}
     summary['released_bytes'] = released
     if backend == PACKED:
-        summary['kernel'] = kernel_names()[0]
+        summary['kernel'] = kernels_of(model)
     return Policy(model, summary)
 
 

@@ -23,7 +23,6 @@ import sys
 from hbvla_ros.binarize.layout import ColumnLayout
 from hbvla_ros.binarize.weight import BinaryWeight
 from hbvla_ros.kernels import triton_exact, triton_int8
-from hbvla_ros.kernels.gpu_columns import chunk_bounds
 from hbvla_ros.kernels.gpu_tiles import choose_split, choose_tile, KINDS, SHARED_BYTES, TILES
 from hbvla_ros.kernels.packing import pack
 import pytest
@@ -83,7 +82,3 @@ def test_a_tile_is_shared_only_as_long_as_processors_idle():
     assert choose_split(tiles=86, processors=132, steps=32) == 4
     assert choose_split(tiles=400, processors=132, steps=32) == 1
     assert choose_split(tiles=1, processors=132, steps=3) == 2  # no program without columns
-
-
-def test_chunks_end_where_segments_end():
-    assert chunk_bounds((640, 256)) == [(0, 512), (512, 640), (640, 896)]

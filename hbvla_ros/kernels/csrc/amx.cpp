@@ -1,0 +1,336 @@
+// Copyright 2026 The hbvla_ros Authors
+//
+// Licensed under the Apache License, Version 2.0 (the "License");
+// you may not use this file except in compliance with the License.
+// You may obtain a copy of the License at
+//
+//     http://www.apache.org/licenses/LICENSE-2.0
+//
+// Unless required by applicable law or agreed to in writing, software
+// distributed under the License is distributed on an "AS IS" BASIS,
+// WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied.
+// See the License for the specific language governing permissions and
+// limitations under the License.
+
+// Products on tile registers: bf16 (one plane, or three that add up to a float32) and int8.
+//
+// A task is a strip of weights. Its rows are unpacked once into a panel that stays in the second
+// cache; pairs of 16-row tiles of activations pass by, a stretch of columns that fits the first
+// cache at a time. Sums wait in `sums`, in the order of the tiles, until a segment ends.
+
+#include "internal.h"
+
+#include <immintrin.h>
+
+#include <cstring>
+
+#include "store.inl"
+
+namespace hb {
+namespace {
+
+constexpr int64_t kTile = 256;           // sums of one tile
+constexpr int64_t kPanelBytes = 1 << 19; // unpacked weights of one strip
+constexpr int64_t kMostRows = 640;       // rows of activations whose sums fit beside them
+
+struct alignas(64) Config {
+  uint8_t palette = 1, start = 0, reserved[14] = {};
+  uint16_t bytes[16] = {};
+  uint8_t rows[16] = {};
+};
+
+void configure() {
+  Config config;
+  for (int i = 0; i < 8; ++i) {
+    config.bytes[i] = 64;
+    config.rows[i] = 16;
+  }
+  _tile_loadconfig(&config);
+}
+
+inline __m512i spread(const int8_t* levels) {
+  const __m512i wide =
+      _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(levels)));
+  return _mm512_mullo_epi32(wide, _mm512_set1_epi32(0x01010101));
+}
+
+inline __m512i twice(const int8_t* levels) {
+  const __m512i wide = _mm512_castps_si512(_mm512_cvtepi32_ps(
+      _mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(levels)))));
+  return _mm512_or_si512(wide, _mm512_srli_epi32(wide, 16));
+}
+
+// int8 levels are exact in bf16.
+void unpack_halves(const uint64_t* bits, const int8_t* levels, int64_t columns, char* out) {
+  for (int64_t g = 0; g < columns / kGroup; ++g) {
+    const __m512i lo = twice(levels + g * 32), hi = twice(levels + g * 32 + 16);
+    for (int64_t q = 32 * g; q < 32 * g + 32; ++q, out += 128) {
+      const __mmask32 first = static_cast<__mmask32>(_pext_u64(bits[q], 0x3333333333333333ull));
+      const __mmask32 second = static_cast<__mmask32>(_pext_u64(bits[q], 0xccccccccccccccccull));
+      _mm512_store_si512(out, _mm512_mask_blend_epi16(first, lo, hi));
+      _mm512_store_si512(out + 64, _mm512_mask_blend_epi16(second, lo, hi));
+    }
+  }
+}
+
+void unpack_bytes(const uint64_t* bits, const int8_t* levels, int64_t columns, char* out) {
+  for (int64_t g = 0; g < columns / kGroup; ++g) {
+    const __m512i lo = spread(levels + g * 32), hi = spread(levels + g * 32 + 16);
+    for (int64_t q = 32 * g; q < 32 * g + 32; ++q, out += 64)
+      _mm512_store_si512(out, _mm512_mask_blend_epi8(bits[q], lo, hi));
+  }
+}
+
+// What a stretch of columns needs: tiles of activations and weights, and where sums go.
+struct Stretch {
+  const char *a0, *a1;  // two tiles of 16 rows of activations
+  int64_t plane;        // bytes between planes of activations
+  const char *b0, *b1;  // two blocks of 16 rows of weights
+  int64_t steps;
+  float* sums;  // four tiles
+  bool opens;
+};
+
+// The intrinsics of GCC do not tell the compiler what they read.
+inline void settle() { __asm__ volatile("" ::: "memory"); }
+
+template <bool TWO>
+inline void clear() {
+  _tile_zero(0);
+  _tile_zero(1);
+  if (!TWO) return;
+  _tile_zero(2);
+  _tile_zero(3);
+}
+
+template <bool TWO>
+inline void load(const void* sums) {
+  const char* from = static_cast<const char*>(sums);
+  _tile_loadd(0, from, 64);
+  _tile_loadd(1, from + 1024, 64);
+  if (!TWO) return;
+  _tile_loadd(2, from + 2048, 64);
+  _tile_loadd(3, from + 3072, 64);
+}
+
+template <bool TWO>
+inline void store(void* sums) {
+  char* to = static_cast<char*>(sums);
+  _tile_stored(0, to, 64);
+  _tile_stored(1, to + 1024, 64);
+  if (!TWO) return;
+  _tile_stored(2, to + 2048, 64);
+  _tile_stored(3, to + 3072, 64);
+}
+
+template <int PLANES, bool TWO>
+inline void halves(const Stretch& s) {
+  settle();
+  if (s.opens) clear<TWO>();
+  else load<TWO>(s.sums);
+  for (int64_t at = 0; at < s.steps * 1024; at += 1024) {
+    _tile_loadd(6, s.b0 + at, 64);
+    _tile_loadd(7, s.b1 + at, 64);
+#pragma GCC unroll 3
+    for (int p = 0; p < PLANES; ++p) {
+      _tile_loadd(4, s.a0 + p * s.plane + at, 64);
+      _tile_dpbf16ps(0, 4, 6);
+      _tile_dpbf16ps(1, 4, 7);
+      if (!TWO) continue;
+      _tile_loadd(5, s.a1 + p * s.plane + at, 64);
+      _tile_dpbf16ps(2, 5, 6);
+      _tile_dpbf16ps(3, 5, 7);
+    }
+  }
+  store<TWO>(s.sums);
+}
+
+// Integer sums of one chunk, scaled and added to the sums.
+template <bool TWO>
+inline void bytes(const Stretch& s, const float* scales, int32_t* products) {
+  settle();
+  clear<TWO>();
+  for (int64_t at = 0; at < s.steps * 1024; at += 1024) {
+    _tile_loadd(4, s.a0 + at, 64);
+    _tile_loadd(6, s.b0 + at, 64);
+    _tile_loadd(7, s.b1 + at, 64);
+    _tile_dpbssd(0, 4, 6);
+    _tile_dpbssd(1, 4, 7);
+    if (!TWO) continue;
+    _tile_loadd(5, s.a1 + at, 64);
+    _tile_dpbssd(2, 5, 6);
+    _tile_dpbssd(3, 5, 7);
+  }
+  store<TWO>(products);
+  for (int t = 0; t < (TWO ? 4 : 2); ++t) {
+    const float* by = scales + t / 2 * kRows;
+    const int32_t* from = products + t * kTile;
+    float* to = s.sums + t * kTile;
+    if (s.opens) {
+#pragma GCC unroll 16
+      for (int i = 0; i < 16; ++i)
+        _mm512_store_ps(to + i * 16, _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_load_si512(from + i * 16)),
+                                                   _mm512_set1_ps(by[i])));
+    } else {
+#pragma GCC unroll 16
+      for (int i = 0; i < 16; ++i)
+        _mm512_store_ps(to + i * 16, _mm512_fmadd_ps(_mm512_cvtepi32_ps(_mm512_load_si512(from + i * 16)),
+                                                     _mm512_set1_ps(by[i]), _mm512_load_ps(to + i * 16)));
+    }
+  }
+}
+
+struct Strip {
+  Multiply& job;
+  int64_t block, blocks;   // of 16 rows of weights
+  int64_t row, rows;       // of activations
+  float *sums, *partial;   // [pair of tiles][pair of blocks][4][256]; partial for two segments
+  char* panel;
+  int32_t* products;
+  bool int8;
+  int planes;
+  const char* a;
+  int64_t step, tile_columns, plane;  // bytes of 16 rows of activations; columns of a tile
+
+  int64_t pairs() const { return (blocks + 1) / 2; }
+  int64_t offset(int64_t m, int64_t j) const { return ((m - row) / kTiles * pairs() + j) * 4 * kTile; }
+};
+
+// Columns first .. last of one segment, unpacked at once.
+struct Span {
+  int64_t first, last, chunk;
+  int segment;
+  bool opens, closes;
+};
+
+void unpack(const Strip& s, const Span& span) {
+  const Multiply& job = s.job;
+  const int64_t columns = span.last - span.first, bytes = columns * kRows * (s.int8 ? 1 : 2);
+  for (int64_t b = 0; b < s.blocks; ++b) {
+    const int64_t place = (s.block + b) * job.widths.all() + span.first;
+    const uint64_t* bits = job.weight->bits + place / 4;
+    const int8_t* levels = job.weight->levels + place / kGroup * 32;
+    (s.int8 ? unpack_bytes : unpack_halves)(bits, levels, columns, s.panel + b * bytes);
+  }
+}
+
+// Scales the sums of a finished segment; adds them to those before, or writes the output.
+void finish_tile(const Strip& s, const Span& span, const float* sums, float* partial, int64_t m,
+                 int64_t block) {
+  const Multiply& job = s.job;
+  const int64_t left = job.weight->out_features - block * kRows;
+  const int64_t rows = least(kRows, job.count - m);
+  if (left <= 0 || rows <= 0) return;
+  const __mmask16 mask = left >= kRows ? 0xffff : static_cast<__mmask16>((1 << left) - 1);
+  const float* scales = job.weight->row_scale + span.segment * job.weight->out_features;
+  const __m512 scale = _mm512_maskz_loadu_ps(mask, scales + block * kRows);
+  const bool last = span.segment + 1 == segments(job.widths);
+  const __m512 bias = job.output.bias ? _mm512_maskz_loadu_ps(mask, job.output.bias + block * kRows)
+                                      : _mm512_setzero_ps();
+  for (int64_t i = 0; i < rows; ++i) {
+    const __m512 before = span.segment ? _mm512_load_ps(partial + i * 16) : _mm512_setzero_ps();
+    const __m512 sum = _mm512_fmadd_ps(_mm512_load_ps(sums + i * 16), scale, before);
+    if (!last) {
+      _mm512_store_ps(partial + i * 16, sum);
+      continue;
+    }
+    const __m512 value = _mm512_add_ps(sum, bias);
+    const int64_t at = (m + i) * job.output.stride + block * kRows;
+    if (job.output.type == HB_FLOAT32)
+      _mm512_mask_storeu_ps(static_cast<float*>(job.output.data) + at, mask, value);
+    else
+      _mm256_mask_storeu_epi16(static_cast<uint16_t*>(job.output.data) + at, mask,
+                               reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(value)));
+  }
+}
+
+void finish(const Strip& s, const Span& span, int64_t m, int64_t j) {
+  for (int t = 0; t < 4; ++t)
+    finish_tile(s, span, s.sums + s.offset(m, j) + t * kTile,
+                s.partial ? s.partial + s.offset(m, j) + t * kTile : nullptr, m + t / 2 * kRows,
+                s.block + 2 * j + t % 2);
+}
+
+void multiply_pair(const Strip& s, const Stretch& stretch, bool two, const float* scales) {
+  if (s.int8) return two ? bytes<true>(stretch, scales, s.products) : bytes<false>(stretch, scales, s.products);
+  if (s.planes == 1) return two ? halves<1, true>(stretch) : halves<1, false>(stretch);
+  return two ? halves<3, true>(stretch) : halves<3, false>(stretch);
+}
+
+// One pair of tiles of activations against the panel of a span.
+void pass(const Strip& s, const Span& span, int64_t m) {
+  const Multiply& job = s.job;
+  const bool two = m + kRows < job.count;
+  const int64_t length = s.int8 ? kChunk : s.planes == 1 ? kChunk / 2 : kChunk / 4;
+  const int64_t panel = (span.last - span.first) / s.tile_columns * 1024;
+  const char* a0 = s.a + m / kRows * s.step;
+  const float* scales = reinterpret_cast<const float*>(job.prepared) + m;
+  int64_t chunk = span.chunk;
+  for (int64_t k = span.first; k < span.last; k += length, ++chunk) {
+    const int64_t last = least(k + length, span.last);
+    const char* a = a0 + k / s.tile_columns * 1024;
+    for (int64_t j = 0; j < s.pairs(); ++j) {
+      const char* b = s.panel + 2 * j * panel + (k - span.first) / s.tile_columns * 1024;
+      const bool alone = 2 * j + 1 == s.blocks;  // its twin is computed twice and dropped
+      multiply_pair(s, {a, a + s.step, s.plane, b, alone ? b : b + panel, (last - k) / s.tile_columns,
+                        s.sums + s.offset(m, j), span.opens && k == span.first},
+                    two, s.int8 ? scales + chunk * padded_rows(job.count) : nullptr);
+      if (span.closes && last == span.last) finish(s, span, m, j);
+    }
+  }
+}
+
+void run(const Strip& s) {
+  const Widths& widths = s.job.widths;
+  const int64_t one = s.blocks * kRows * (s.int8 ? 1 : 2);
+  const int64_t most = kPanelBytes / one / kChunk * kChunk > kChunk ? kPanelBytes / one / kChunk * kChunk : kChunk;
+  int64_t chunk = 0;
+  for (int64_t first = 0; first < widths.all();) {
+    const bool salient = first >= widths.plain;
+    const int64_t begin = salient ? widths.plain : 0, end = salient ? widths.all() : widths.plain;
+    const Span span{first, least(first + most, end), chunk, salient && widths.plain ? 1 : 0,
+                    first == begin, least(first + most, end) == end};
+    unpack(s, span);
+    for (int64_t m = s.row; m < s.row + s.rows; m += kTiles) pass(s, span, m);
+    chunk += (span.last - span.first + kChunk - 1) / kChunk;
+    first = span.last;
+  }
+}
+
+}  // namespace
+
+int64_t amx_strip(int path, int64_t rows, int64_t blocks, int threads) {
+  (void)path;
+  (void)rows;
+  int64_t strip = 16;
+  while (strip > 2 && (blocks + strip - 1) / strip < 2 * threads) strip /= 2;
+  return strip;
+}
+
+void multiply_amx(void* context, int task) {
+  Multiply& job = *static_cast<Multiply*>(context);
+  const int64_t all = up(job.weight->out_features, kRows) / kRows, each = job.strip;
+  const int64_t block = task * each, blocks = least(each, all - block);
+  const bool int8 = job.path == HB_AMX_INT8, two = segments(job.widths) == 2;
+  const int64_t rows = least(kMostRows, padded_rows(job.count));
+  const int64_t size = rows / kTiles * ((blocks + 1) / 2) * 4 * kTile * 4;
+  char* panel = static_cast<char*>(scratch(PANEL, kPanelBytes + kChunk * kRows * 2 * each));
+  float* sums = static_cast<float*>(scratch(SUMS, size));
+  float* partial = two ? static_cast<float*>(scratch(PARTIAL, size)) : nullptr;
+  if (!panel || !sums || (two && !partial)) {
+    job.failed = 1;
+    return;
+  }
+  alignas(64) int32_t products[4 * kTile];
+  const int64_t element = int8 ? 1 : 2;
+  configure();
+  for (int64_t row = 0; row < job.count; row += kMostRows)
+    run({job, block, blocks, row, least(kMostRows, job.count - row), sums, partial, panel, products,
+         int8, job.path == HB_AMX_SPLIT ? 3 : 1,
+         job.prepared + payload(format_of(job.path), job.count, job.widths),
+         kRows * job.widths.all() * element, int8 ? 64 : 32,
+         padded_rows(job.count) * job.widths.all() * element});
+  _tile_release();
+}
+
+}  // namespace hb
