@@ -15,8 +15,11 @@
 """The benchmark of the published size, on a small network."""
 
 from dataclasses import replace
+import time
 
-from benchmarks.full_size_files import full_config, write_artifact
+from benchmarks.charged import charged
+from benchmarks.full_size_files import full_config, skeleton, write_artifact
+from benchmarks.full_size_stages import observation, TOKENS
 from builders import ROBOTS
 from hbvla_ros.artifact.store import load_artifact, save_artifact
 from hbvla_ros.core.robot import find_robot
@@ -27,6 +30,7 @@ from hbvla_ros.models.vit import VitConfig
 from hbvla_ros.policy.runner import load_policy
 import numpy as np
 import pytest
+import torch
 
 
 @pytest.fixture(scope='module')
@@ -63,3 +67,28 @@ def test_the_config_is_that_of_the_published_checkpoint():
     config = full_config()
     assert (config.language.num_hidden_layers, config.language.hidden_size) == (32, 4096)
     assert (config.dino.depth, config.siglip.depth, config.patches) == (24, 27, 256)
+
+
+def test_a_module_pays_for_its_own_time_only():
+    class Slow(torch.nn.Linear):
+        def forward(self, x):
+            time.sleep(0.02)
+            return super().forward(x)
+
+    inner = Slow(2, 2)
+    model = torch.nn.ModuleDict({'language_model': torch.nn.Sequential(inner)})
+    model.forward = lambda x: model['language_model'](x)
+    began = time.perf_counter()
+    with charged(model) as parts:
+        model(torch.zeros(1, 2))
+    whole = time.perf_counter() - began
+    assert set(parts) == {'language: linears', 'rest'}
+    assert parts['language: linears'] >= 0.02
+    assert sum(parts.values()) <= whole  # nothing is counted twice
+
+
+def test_the_question_of_the_benchmark_makes_the_sequence_of_the_published_length():
+    model = skeleton(full_config(1))
+    inputs = observation(model).instruction
+    ids = len(model._prompt.ids(inputs)) + 1  # the end token
+    assert ids + 2 * 256 + 1 + 8 * 7 == TOKENS == 605
