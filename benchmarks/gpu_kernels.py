@@ -191,16 +191,13 @@ def _gemlite(dense: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor] | No
     """
     if find_spec('gemlite') is None:
         return None
-    import gemlite
+    from gemlite.helper import A16Wn
 
     out, columns = dense.shape
-    layer = gemlite.GemLiteLinear(
-        1, group_size=_GROUP, in_features=columns, out_features=out,
-        input_dtype=gemlite.DType.BF16, output_dtype=gemlite.DType.BF16,
-    )  # fmt: skip
     bits = torch.randint(0, 2, (out, columns), dtype=torch.uint8, device='cuda')
     scales = torch.rand(out * columns // _GROUP, 1, dtype=torch.bfloat16, device='cuda')
-    layer.pack(bits, scales, torch.full_like(scales, 0.5), None)
+    zeros = torch.full_like(scales, 0.5)
+    layer = A16Wn(device='cuda:0').from_weights(bits, scales, zeros, 1, _GROUP)
     return layer.forward  # type: ignore[no-any-return]
 
 
