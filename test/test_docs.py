@@ -83,6 +83,20 @@ def test_the_launch_arguments_of_the_readme_exist():
         assert set(re.findall(r'(\w+):=', line)) <= known, line
 
 
+def test_the_launch_page_lists_every_argument():
+    told: dict[tuple[str, ...], list[str]] = {}
+    for graph, one in ((g, one) for g, arguments in ARGUMENTS.items() for one in arguments):
+        allowed = ', '.join(filter(None, one.choices))
+        told.setdefault((one.name, one.default, allowed, one.description), []).append(graph)
+    rows = [
+        f'| {name} | {", ".join(graphs)} | {default} | {allowed} | {text} |'
+        for (name, default, allowed, text), graphs in told.items()
+    ]
+    page = (REPOSITORY / 'doc' / 'launch.md').read_text(encoding='utf-8')
+    head = '| argument | launch files | default | allowed | meaning |\n|---|---|---|---|---|'
+    assert '\n'.join([head, *rows]) in page
+
+
 @pytest.mark.parametrize('page', PAGES, ids=lambda p: str(p.relative_to(REPOSITORY)))
 def test_a_page_holds_no_machine_path(page):
     assert not re.search(r'/(work|root|home)/\w', page.read_text(encoding='utf-8'))

@@ -187,6 +187,19 @@ def emergency_stop() -> Reaction:
     return within(reaction, 20, recovers=still and off and arm.moves_again())
 
 
+def pause() -> Reaction:
+    """Pause: nothing after the next tick, and then only what is observed after the pause."""
+    arm = Arm()
+    arm.executor.set_paused(arm.now, paused=True)
+    reaction = arm.until_hold(Hold.PAUSED)
+    still = arm.executor.enabled and not arm.moves_again()
+    before = arm.now
+    arm.now += MS
+    arm.executor.set_paused(arm.now, paused=False)
+    late = arm.plan(stamp=before + 1) is Drop.BEFORE_RESUME
+    return within(reaction, 20, recovers=still and late and arm.moves_again())
+
+
 def clock_jumps_back() -> Reaction:
     """Turn the clock back: everything is forgotten and nothing is sent."""
     arm = Arm()
@@ -319,6 +332,7 @@ FAULTS: dict[str, Callable[[], Reaction]] = {
     'bad_chunk': bad_chunk,
     'limits': limits,
     'emergency_stop': emergency_stop,
+    'pause': pause,
     'clock_jumps_back': clock_jumps_back,
     'instruction_changes': instruction_changes,
     'late_chunks': late_chunks,

@@ -37,6 +37,7 @@ from rclpy.event_handler import PublisherEventCallbacks
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Bool, String
+from std_srvs.srv import SetBool
 
 TICK_MS = 20.0
 LEASE_MS = 300.0
@@ -148,6 +149,24 @@ def emergency_stop(lab: Lab) -> Reaction:
     lab.enable()
     lab.moving()
     return judge(reaction, TICK_MS, also=still)
+
+
+def pause(lab: Lab) -> Reaction:
+    """Pause while the policy goes on, and resume without enabling again."""
+    client = lab.node.create_client(SetBool, f'{EXECUTOR}/pause')
+    on, off = SetBool.Request(data=True), SetBool.Request(data=False)
+    lab.answer(client, off)
+    lab.moving()
+    begun = time.monotonic()
+    lab.answer(client, on)
+    reaction = lab.silence(begun)
+    status = lab.status(EXECUTOR)
+    armed = status['enabled'] and status['hold'] == 'paused'
+    still = lab.silence(begun, quiet_s=1.5) == reaction
+    lab.answer(client, off)
+    lab.node.destroy_client(client)
+    lab.moving()
+    return judge(reaction, TICK_MS, also=armed and still)
 
 
 def instruction_changes(lab: Lab) -> Reaction:
@@ -350,6 +369,7 @@ FAULTS: dict[str, Callable[[Lab], Reaction]] = {
     'policy_stopped': policy_stopped,
     'policy_killed': policy_killed,
     'emergency_stop': emergency_stop,
+    'pause': pause,
     'inference_fails': inference_fails,
     'double_interrupt': double_interrupt,
 }

@@ -187,12 +187,17 @@ class Lab:
         self.node.destroy_client(client)
 
     def call(self, kind: Any, name: str, request: Any) -> Any:
-        """Call a service and wait for its answer."""
+        """Call a service once and wait for its answer."""
         client = self.node.create_client(kind, name)
-        self.until(client.service_is_ready, f'the service {name}', 40.0)
-        future = client.call_async(request)
-        self.until(future.done, f'an answer of {name}', 40.0)
+        answer = self.answer(client, request)
         self.node.destroy_client(client)
+        return answer
+
+    def answer(self, client: Any, request: Any) -> Any:
+        """Call a service and wait for its answer; the first call of a client takes longer."""
+        self.until(client.service_is_ready, f'the service {client.srv_name}', 40.0)
+        future = client.call_async(request)
+        self.until(future.done, f'an answer of {client.srv_name}', 40.0)
         return future.result()
 
     def until(self, condition: Callable[[], Any], what: str, timeout_s: float = 15.0) -> None:

@@ -55,6 +55,10 @@ FAULTS = {
         'The stop is latched, survives a restart of the policy, and needs reset and enable',
         'the topic `estop`; the policy is killed and restarted meanwhile',
     ),
+    'pause': (
+        'A pause holds, leaves motion enabled, and only what is observed after it moves the robot',
+        'the service `~/pause` while the policy goes on',
+    ),
     'clock_jumps_back': (
         'Time goes back: everything is forgotten, nothing is sent',
         '`/clock` of a recording that begins again',

@@ -28,6 +28,8 @@ from typing import Any
 from hbvla_ros.core.errors import ConfigError
 from hbvla_ros.core.robot import find_robot
 from hbvla_ros.core.share import robots_folder, share_folder
+from hbvla_ros.policy.pacing import PACINGS
+from hbvla_ros.policy.plan import MODES
 
 PACKAGE = 'hbvla_ros'
 POLICY, EXECUTOR, QUANTIZE, PLAYER, SIM = (
@@ -89,6 +91,10 @@ _RUN = (
     Argument('default_instruction', '', 'the task until a message names another'),
     Argument('image_transport', '', 'raw or compressed images', ('', 'raw', 'compressed')),
     Argument('command_adapter', '', 'message type of the commands'),
+    Argument('chunk_mode', '', 'how one chunk follows another', ('', *MODES)),
+    Argument('pacing', '', 'predict while the robot moves, or only when it waits', ('', *PACINGS)),
+    Argument('device', '', 'torch device that runs the policy'),
+    Argument('publish_seen', '', 'publish what the policy saw', ('', *BOOLEANS)),
     Argument('autostart', 'true', 'configure and activate (motion stays disabled)', BOOLEANS),
     Argument(
         'fastdds_profile',
@@ -103,6 +109,9 @@ _QUANTIZE = (
     Argument('checkpoint', '', 'folder of the full-precision checkpoint'),
     Argument('output', '', 'folder of the artifact to write'),
     Argument('calibration', '', 'folder of a recording with observations, or synthetic'),
+    Argument('model', '', 'kind of network'),
+    Argument('preset', '', 'how the checkpoint was trained'),
+    Argument('method', '', 'binarization method'),
 )
 _REPLAY = (
     Argument('bag', '', 'folder of the recording'),
@@ -114,6 +123,12 @@ _SIMULATION = (
     Argument('seed', '', 'of the first episode'),
     Argument('rate', '1.0', 'speed of simulated time; 0.5 is half of real time'),
 )
+# Which arguments are parameters of which node.
+_OF_POLICY = (
+    'robot', 'model_path', 'default_instruction', 'image_transport', 'pacing', 'device',
+    'publish_seen', 'use_sim_time',
+)  # fmt: skip
+_OF_EXECUTOR = ('robot', 'command_adapter', 'chunk_mode', 'dry_run', 'use_sim_time')
 ARGUMENTS: dict[str, tuple[Argument, ...]] = {
     'policy': (*_COMMON, *_RUN, _DRY_RUN, _SIM_TIME),
     'quantize': (*_COMMON, *_QUANTIZE),
@@ -153,9 +168,7 @@ def _policy_graph(given: Mapping[str, str], environment: Mapping[str, str]) -> l
         executable='policy_node',
         name=POLICY,
         parameter_files=_files('policy.yaml', given),
-        parameters=_parameters(
-            given, 'robot', 'model_path', 'default_instruction', 'image_transport', 'use_sim_time'
-        ),
+        parameters=_parameters(given, *_OF_POLICY),
         remappings=(
             ('chunk_request', f'{EXECUTOR}/chunk_request'),
             ('executor_status', f'{EXECUTOR}/status'),
@@ -166,7 +179,7 @@ def _policy_graph(given: Mapping[str, str], environment: Mapping[str, str]) -> l
         executable='action_executor_node',
         name=EXECUTOR,
         parameter_files=_files('executor.yaml', given),
-        parameters=_parameters(given, 'robot', 'command_adapter', 'dry_run', 'use_sim_time'),
+        parameters=_parameters(given, *_OF_EXECUTOR),
         remappings=(
             ('action_chunk', f'{POLICY}/action_chunk'),
             ('heartbeat', f'{POLICY}/heartbeat'),
@@ -181,7 +194,9 @@ def _quantize_graph(given: Mapping[str, str], _environment: Mapping[str, str]) -
         executable='quantize_node',
         name=QUANTIZE,
         parameter_files=_files('quantize.yaml', given),
-        parameters=_parameters(given, 'robot', 'checkpoint', 'output', 'calibration'),
+        parameters=_parameters(
+            given, 'robot', 'checkpoint', 'output', 'calibration', 'model', 'preset', 'method'
+        ),
         ends_graph=True,
     )
     return _placed([quantize], given, {})
@@ -247,7 +262,7 @@ def _files(name: str, given: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def _parameters(given: Mapping[str, str], *names: str) -> dict[str, Any]:
-    booleans = ('dry_run', 'use_sim_time')
+    booleans = ('dry_run', 'publish_seen', 'use_sim_time')
     return {
         name: given[name] == 'true' if name in booleans else given[name]
         for name in names

@@ -19,6 +19,7 @@ from collections.abc import Iterable, Sequence
 import os
 from pathlib import Path
 import shlex
+import signal
 import sys
 from typing import TYPE_CHECKING
 
@@ -94,6 +95,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     words = sys.argv[1:] if argv is None else argv
     arguments = build_parser().parse_args(argv)
+    # Being told to end is an interrupt: what is finished is kept, and no process stays behind.
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         if not (arguments.checkpoint or arguments.artifact or arguments.suite):
             arguments.checkpoint = shipped_policy()
@@ -103,6 +106,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (HbvlaError, OSError) as error:
         print(f'hbvla_eval: {error}', file=sys.stderr)
         return 2
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def wanted_of(arguments: argparse.Namespace) -> 'Evaluation':

@@ -32,7 +32,7 @@ from hbvla_ros.core.errors import HbvlaError
 # Nothing is written, coded in order or tuned here.
 _WITHOUT = (
     *('checkpoint', 'output', 'target', 'target_factor', 'planes'),
-    *('tune', 'tune_steps', 'distill_steps'),
+    *('tune', 'tune_steps', 'distill_steps', 'distill_samples'),
 )
 
 

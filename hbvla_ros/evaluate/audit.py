@@ -125,6 +125,8 @@ class LimitAudit:
         self, what: str, excess: Floats, slack: float, *, everywhere: bool = False
     ) -> list[str]:
         chosen = (excess > slack) & (self._is_position | everywhere)
+        if not chosen.any():
+            return []
         return [
             f'{self._names[index]} {what} by {excess[index]:.3g}'
             for index in np.flatnonzero(chosen)

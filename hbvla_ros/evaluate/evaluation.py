@@ -130,13 +130,8 @@ def evaluate(wanted: Evaluation) -> Generator[EvaluationProgress, None, None]:
             files.append(piece.trial, scored)
             done += len(scored)
 
-    ready = [trial for trial in missing if store.is_made(trial.variant)]
-    later = [trial for trial in missing if trial not in ready]
-    phases: list[list[Piece]] = [
-        [*unmade.values(), *_pieces(wanted, missing, ready)],
-        [*_pieces(wanted, missing, later)],
-    ]
-    for piece, text in do_pieces(phases, wanted.bench, wanted.workers, keep):
+    pieces: list[Piece] = [*unmade.values(), *_pieces(wanted, missing)]
+    for piece, text in do_pieces(pieces, wanted.bench, wanted.workers, keep):
         yield EvaluationProgress(done, total, _told(piece, text))
 
 
@@ -243,11 +238,8 @@ def _record(wanted: Evaluation, variants: Sequence[Variant]) -> Iterator[str]:
             yield f'demonstration {done} of {number} to calibrate with'
 
 
-def _pieces(
-    wanted: Evaluation, missing: Mapping[Trial, list[int]], trials: Sequence[Trial]
-) -> Iterator[Piece]:
-    for trial in trials:
-        seeds = missing[trial]
+def _pieces(wanted: Evaluation, missing: Mapping[Trial, list[int]]) -> Iterator[Piece]:
+    for trial, seeds in missing.items():
         size = min(_PIECE, max(wanted.bench.lockstep, -(-len(seeds) // wanted.workers)))
         yield from batches(trial, seeds, size, wanted.filming)
 

@@ -33,8 +33,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 MS = 1_000_000
-_EVENTS = ('tick', 'chunk', 'measure', 'enable', 'estop', 'instruct', 'back', 'policy')
-_WEIGHTS = np.array([50, 20, 20, 4, 1, 2, 1, 2], dtype=np.float64)
+_EVENTS = ('tick', 'chunk', 'measure', 'enable', 'estop', 'instruct', 'back', 'policy', 'pause')
+_WEIGHTS = np.array([50, 20, 20, 4, 1, 2, 1, 2, 2], dtype=np.float64)
 
 
 @dataclass
@@ -109,7 +109,7 @@ class Trial:
             else:
                 self._audit.rest()
             return
-        if self._executor.estopped or not self._executor.enabled:
+        if self._executor.estopped or self._executor.paused or not self._executor.enabled:
             self._say('a motion command while stopped')
         if self._audit.resting:
             self._say(*self._audit.begin(self._state, outcome.values, self._now))
@@ -145,6 +145,10 @@ class Trial:
     def enable(self) -> None:
         """Enable or disable motion."""
         self._executor.set_enabled(enabled=bool(self._rng.random() < 0.8))
+
+    def pause(self) -> None:
+        """Pause or resume."""
+        self._executor.set_paused(self._now, paused=bool(self._rng.random() < 0.3))
 
     def estop(self) -> None:
         """Stop, check that it is latched, and release it some ticks later."""

@@ -16,19 +16,22 @@
 Spread the pieces of an evaluation over processes, or do them here.
 
 Processes are spawned, each with one thread of torch. They ignore Ctrl-C: the parent tells them to
-stop, and what they have finished by then comes back.
+stop, and what they have finished by then comes back. Where the parent is killed, they end as well.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 import multiprocessing
 from multiprocessing.synchronize import Event
+import os
 import signal
+import threading
 
 from hbvla_ros.core.errors import HbvlaError
 from hbvla_ros.evaluate.trials import Batch, Bench, Runner, Scored
+from hbvla_ros.evaluate.variant_store import VariantStore
 from hbvla_ros.evaluate.variants import Variant
 import torch
 
@@ -39,29 +42,27 @@ _worker: tuple[Runner, Event] | None = None  # of this process; a pool has no ot
 
 
 def do_pieces(
-    phases: Sequence[Sequence[Piece]], bench: Bench, workers: int, keep: Keep
+    pieces: Sequence[Piece], bench: Bench, workers: int, keep: Keep
 ) -> Iterator[tuple[Piece, str]]:
     """
     Do all pieces; closing the iterator early stops after the running episodes.
 
-    :param phases: variants to make and episodes to run; a phase begins when the one before is done
+    :param pieces: variants to make, then episodes to run; those of a variant begin when it is made
     :param bench: how trials are run
     :param workers: processes; 1 works in this one
     :param keep: is given what was scored of a piece, maybe in parts, also after a stop
     :return: after each part, the piece and what happened
     :raises HbvlaError: what a piece raises, or if a process died
     """
-    count = min(workers, max(map(len, phases), default=0))
-    yield from (_spread(phases, bench, count, keep) if count > 1 else _here(phases, bench, keep))
+    count = min(workers, len(pieces))
+    yield from (_spread(pieces, bench, count, keep) if count > 1 else _here(pieces, bench, keep))
 
 
-def _here(
-    phases: Sequence[Sequence[Piece]], bench: Bench, keep: Keep
-) -> Iterator[tuple[Piece, str]]:
+def _here(pieces: Sequence[Piece], bench: Bench, keep: Keep) -> Iterator[tuple[Piece, str]]:
     threads, runner = torch.get_num_threads(), Runner(bench)
     torch.set_num_threads(1)  # as in a process of its own: sums are ordered by it
     try:
-        for piece in (piece for phase in phases for piece in phase):
+        for piece in pieces:
             if isinstance(piece, Variant):
                 yield from ((piece, text) for text in runner.make(piece))
                 continue
@@ -74,14 +75,17 @@ def _here(
 
 
 def _spread(
-    phases: Sequence[Sequence[Piece]], bench: Bench, count: int, keep: Keep
+    pieces: Sequence[Piece], bench: Bench, count: int, keep: Keep
 ) -> Iterator[tuple[Piece, str]]:
     context = multiprocessing.get_context('spawn')
     stop, running = context.Event(), dict[Doing, Piece]()
     pool = ProcessPoolExecutor(count, context, initializer=_start, initargs=(bench, stop))
     try:
-        for phase in phases:
-            for future in _completed(pool, deque(phase), running, count):
+        todo = deque(pieces)
+        while todo or running:
+            while len(running) < count and (piece := next_piece(todo, running, bench.store)):
+                running[pool.submit(_do, piece)] = piece
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
                 piece = running.pop(future)
                 keep(piece, _result(future))
                 yield piece, 'done'
@@ -93,14 +97,17 @@ def _spread(
                 keep(piece, future.result())
 
 
-def _completed(
-    pool: ProcessPoolExecutor, todo: deque[Piece], running: dict[Doing, Piece], count: int
-) -> Iterator[Doing]:
-    """Yield what is done, which the caller takes out of ``running``, and begin with the rest."""
-    while todo or running:
-        more = [todo.popleft() for _ in range(min(len(todo), count - len(running)))]
-        running |= {pool.submit(_do, piece): piece for piece in more}
-        yield from wait(running, return_when=FIRST_COMPLETED).done
+def next_piece(
+    todo: deque[Piece], running: Mapping[Doing, Piece], store: VariantStore
+) -> Piece | None:
+    """Take the first piece out of ``todo`` whose variant is not still to be made, if any."""
+    name = store.name
+    unmade = {name(one) for one in (*todo, *running.values()) if isinstance(one, Variant)}
+    for number, piece in enumerate(todo):
+        if isinstance(piece, Variant) or name(piece.trial.variant) not in unmade:
+            del todo[number]
+            return piece
+    return None
 
 
 def _result(future: Doing) -> list[Scored]:
@@ -116,8 +123,17 @@ def _result(future: Doing) -> list[Scored]:
 def _start(bench: Bench, stop: Event) -> None:
     global _worker
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     _worker = Runner(bench), stop
+
+
+def _end_with_parent() -> None:
+    """Wait for the end of the parent; a pool waits for its next piece for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)  # no clean-up: an episode that runs would go on, and nobody takes its result
 
 
 def _do(piece: Piece) -> list[Scored]:

@@ -39,6 +39,7 @@ class Drop(Enum):
     NOT_NEWER = 'not_newer'
     OLD_INSTRUCTION = 'old_instruction'
     BEFORE_LOSS = 'before_loss'  # observed before the policy was lost and came back
+    BEFORE_RESUME = 'before_resume'  # observed before a pause ended
     JUMP = 'jump'  # it holds a change that no honest prediction contains
 
 
@@ -134,13 +135,17 @@ class ChunkBuffer:
         if text.strip() == self._instruction:
             return False
         self._instruction = text.strip()
-        self._not_before = (now_ns, Drop.OLD_INSTRUCTION)
-        self.chunk = None
+        self.only_after(now_ns, Drop.OLD_INSTRUCTION)
         return True
 
-    def policy_lost(self, now_ns: int) -> None:
-        """Drop the chunk, and whatever was observed before the policy vanished."""
-        self._not_before = (now_ns, Drop.BEFORE_LOSS)
+    def only_after(self, now_ns: int, reason: Drop) -> None:
+        """
+        Drop the chunk, and from now on whatever was observed before an event.
+
+        :param now_ns: when the event happened
+        :param reason: counted for each chunk that precedes it
+        """
+        self._not_before = (now_ns, reason)
         self.chunk = None
 
     def forget(self) -> None:

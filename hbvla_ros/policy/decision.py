@@ -28,6 +28,7 @@ class Hold(Enum):
 
     ESTOP = 'estop'
     DISABLED = 'disabled'
+    PAUSED = 'paused'
     CLOCK_RESET = 'clock_reset'
     NEW_INSTRUCTION = 'new_instruction'
     POLICY_LOST = 'policy_lost'

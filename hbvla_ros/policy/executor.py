@@ -74,7 +74,7 @@ class Executor:
         :raises ConfigError: if the robot file does not limit every action
         """
         require_limits(robot)
-        self.enabled = self.estopped = False
+        self.enabled = self.estopped = self.paused = False
         self.hold: Hold | None = Hold.DISABLED  # None while moving
         self.detail = _DISABLED  # the hold in words
         self._holds: Counter[Hold] = Counter()
@@ -89,6 +89,7 @@ class Executor:
         self._measured: NDArray[np.bool_] = np.array(
             [a.kind == POSITION and a.name in robot.state_names for a in robot.actions]
         )
+        self._measured_names = [(i, self._names[i]) for i in np.flatnonzero(self._measured)]
         chunks = ChunkConfig(max_chunk_age_s=config.max_chunk_age_s)
         self._buffer = ChunkBuffer(robot.action_names, chunks, self._limits)
         self._plan = make_plan(config.plan, chunks, self._limits.is_position)
@@ -106,6 +107,22 @@ class Executor:
     def set_enabled(self, *, enabled: bool) -> None:
         """Allow or forbid motion; while the stop is latched it stays forbidden."""
         self.enabled = enabled and not self.estopped
+
+    def set_paused(self, now_ns: int, *, paused: bool) -> None:
+        """
+        Hold without disabling, or go on.
+
+        What was observed before a pause ends never moves the robot: the scene may have changed.
+
+        :param now_ns: the present
+        :param paused: whether to hold
+        """
+        self._advance(now_ns)
+        if self.paused and not paused:
+            self._buffer.only_after(now_ns, Drop.BEFORE_RESUME)
+            self._plan.clear()
+            self._absent = Hold.NO_CHUNK
+        self.paused = paused
 
     def estop(self, reason: str) -> None:
         """Stop and stay stopped until :meth:`reset`; the first reason is kept."""
@@ -153,9 +170,9 @@ class Executor:
         bad = sorted(name for name, value in values.items() if not np.isfinite(value))
         if bad:
             raise ObservationError(f'the measured state of {bad} is not finite')
-        for index in np.flatnonzero(self._measured):
-            if self._names[index] in values:
-                self._motion.state[index] = values[self._names[index]]
+        for index, name in self._measured_names:
+            if name in values:
+                self._motion.state[index] = values[name]
                 self._motion.state_ns[index] = now_ns
         box = self._robot.workspace
         if box is not None:
@@ -184,14 +201,14 @@ class Executor:
         """
         self._advance(now_ns)
         if not alive and not self.policy_lost:
-            self._buffer.policy_lost(now_ns)
+            self._buffer.only_after(now_ns, Drop.BEFORE_LOSS)
             self._plan.clear()
             self._absent = Hold.POLICY_LOST
         self.policy_lost = not alive
 
     def wants_chunk(self, now_ns: int) -> bool:
         """Tell whether a policy that waits for the robot should look now."""
-        return self._plan.wants_chunk(now_ns)
+        return self.enabled and not self.paused and self._plan.wants_chunk(now_ns)
 
     def step(self, now_ns: int) -> Command | Hold | None:
         """
@@ -214,6 +231,7 @@ class Executor:
         """Return counters and the present state as plain JSON values."""
         return {
             'enabled': self.enabled,
+            'paused': self.paused,
             'estop': self._estop_reason if self.estopped else '',
             'hold': self.hold.value if self.hold else '',
             'detail': self.detail,
@@ -243,6 +261,8 @@ class Executor:
             return Hold.ESTOP, self._estop_reason
         if not self.enabled:
             return Hold.DISABLED, _DISABLED
+        if self.paused:
+            return Hold.PAUSED, 'paused; motion stays enabled'
         if self.policy_lost:
             return Hold.POLICY_LOST, 'the process of the policy is gone or stopped'
         return None
@@ -266,8 +286,10 @@ class Executor:
         stale = self._named(age_ns > self._config.max_state_age_s * 1e9)
         if stale:
             return Hold.STALE_STATE, f'the state of {stale} is {age_ns.max() / 1e6:.0f} ms old'
+        if motion.moving:
+            return None
         outside = beyond(motion.state, self._config.control_period_s, self._limits)
-        if outside.size and not motion.moving:
+        if outside.size:
             joints = ', '.join(f'{self._names[i]} at {motion.state[i]:.4g}' for i in outside)
             return Hold.OUTSIDE_LIMITS, (
                 f'measured {joints}: further outside the limits of the robot file than one step; '
@@ -305,6 +327,8 @@ class Executor:
 
     def _preview(self, now_ns: int) -> tuple[NDArray[np.float64], ...]:
         """Follow the plan ahead with a copy of the governor; the plan may end before."""
+        if self._config.preview_points == 0:
+            return ()
         rows: list[NDArray[np.float64]] = []
         governor, plan = copy(self._governor), copy(self._plan)
         for step in range(1, self._config.preview_points + 1):

@@ -22,6 +22,9 @@ due, so that it always continues with the freshest one. Times are passed in.
 
 from hbvla_ros.core.errors import ConfigError
 
+ASYNCHRONOUS, SYNCHRONOUS = 'asynchronous', 'synchronous'
+PACINGS = (ASYNCHRONOUS, SYNCHRONOUS)
+
 
 class Pacing:
     """Remember which observation the network took last and tell whether another is due."""

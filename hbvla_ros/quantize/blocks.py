@@ -29,7 +29,7 @@ from hbvla_ros.binarize.weight import BinaryWeight
 from hbvla_ros.calib.hessian import HessianAccumulator
 from hbvla_ros.models.base import Block
 from hbvla_ros.models.surgery import find_linear
-from hbvla_ros.quantize.job import CORRECTED, DISTILL, NONE
+from hbvla_ros.quantize.job import CORRECTED, NONE
 from hbvla_ros.quantize.state import BlockJob, QuantizedLayer
 from hbvla_ros.quantize.streams import Streams
 from hbvla_ros.quantize.tuning import tune_block, TuneProblem
@@ -64,15 +64,12 @@ def quantize_blocks(
     memory = memory or BlockMemory()
     options = job.options
     streams = Streams(job.model, job.inputs, plan, job.activations, two=options.two_streams)
-    ends = {block.chain: block.name for block in plan}
     for block in plan:
         streams.enter(block)
         if not memory.restore(job, block):
             _quantize_block(job, block, streams)
             memory.store(job, block)
         streams.leave(block)
-        if options.tune == DISTILL and ends[block.chain] == block.name:
-            job.stages[block.name] = streams.reference.copies()
         errors = [job.layers[name].output_error for names in block.families for name in names]
         yield block, sum(errors) / len(errors)
 

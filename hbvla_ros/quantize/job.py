@@ -70,6 +70,9 @@ class QuantizeJob:
     distill_steps: int = _setting(
         300, 'gradient steps of tune: distill on the whole model', range=(1, 100_000)
     )
+    distill_samples: int = _setting(
+        0, 'observations that tune: distill imitates; 0 takes num_samples', range=(0, 1_000_000)
+    )
     planes: str = _setting(
         METHOD,
         'planes per weight: as the method says, or auto: a second one where it helps most',

@@ -25,7 +25,7 @@ from pathlib import Path
 from hbvla_ros.core.errors import ArtifactError
 from hbvla_ros.quantize.blocks import quantize_blocks
 from hbvla_ros.quantize.delivery import save, save_report, verify
-from hbvla_ros.quantize.distillation import distill
+from hbvla_ros.quantize.distillation import distill, teach
 from hbvla_ros.quantize.job import AUTO, DISTILL, QuantizeJob
 from hbvla_ros.quantize.preparation import check_packable, prepare
 from hbvla_ros.quantize.probe_cache import find_importance
@@ -73,11 +73,12 @@ def _run(job: QuantizeJob, robots: Path, watch: StageSeconds) -> Iterator[Progre
     if job.planes == AUTO:
         for text in allocate(work, plan, job.plane_budget):
             yield count.step('sensitivity', text)
+    lessons = teach(work, plan, ready.lessons)
     for block, error in quantize_blocks(work, plan, folder):
         detail = f'{block.name}: output error {error:.4f}'
         yield count.step('quantize', detail, sum(map(len, block.families)), error)
     if job.tune == DISTILL:
-        for loss in distill(work, plan, job.distill_steps, job.seed):
+        for loss in distill(work, plan, lessons, job.distill_steps, job.seed):
             yield count.step('distill', f'loss {loss:.4f}')
     manifest = save(work, ready.provenance, output)
     folder.close()

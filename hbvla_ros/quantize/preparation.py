@@ -26,7 +26,7 @@ from hbvla_ros.core.episodes.mapping import ChunkShape
 from hbvla_ros.core.errors import ConfigError
 from hbvla_ros.core.robot import find_robot
 from hbvla_ros.models.base import MODELS, VlaModel
-from hbvla_ros.quantize.job import AUTO, DEMO_L1, QuantizeJob
+from hbvla_ros.quantize.job import AUTO, DEMO_L1, DISTILL, QuantizeJob
 from hbvla_ros.quantize.probing import demonstrations
 from hbvla_ros.quantize.samples import (
     load_calibration,
@@ -53,11 +53,17 @@ class Provenance:
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """A job that is ready to run; ``demonstrated`` are normalised actions for the probe."""
+    """
+    A job that is ready to run.
+
+    ``demonstrated`` are normalised actions for the probe; ``lessons`` prepared model inputs for
+    distillation, none without it.
+    """
 
     work: BlockJob
     provenance: Provenance
     demonstrated: Sequence[torch.Tensor] | None
+    lessons: Sequence[Any]
 
 
 def check_packable(job: QuantizeJob) -> None:
@@ -101,8 +107,17 @@ def prepare(job: QuantizeJob, robots: Path) -> Prepared:
     demonstrated = None
     if job.probe == DEMO_L1:
         demonstrated = demonstrations([sample.actions for sample in samples], work)
-    provenance = Provenance(job, config, source_hashes(files), samples_hash(samples), len(samples))
-    return Prepared(work, provenance, demonstrated)
+    lessons: Sequence[Any] = work.inputs if job.tune == DISTILL else ()
+    if lessons and job.distill_samples:
+        more = load_calibration(
+            job.calibration, robot, job.distill_samples, job.seed, config=reading
+        )
+        lessons = _inputs(model, more)
+        samples = [*samples, *more]
+    provenance = Provenance(
+        job, config, source_hashes(files), samples_hash(samples), len(work.inputs)
+    )
+    return Prepared(work, provenance, demonstrated, lessons)
 
 
 def start_work(
@@ -114,10 +129,15 @@ def start_work(
 ) -> BlockJob:
     """Return the state of a job at its start, on a model that is already loaded."""
     options = BlockOptions.of_job(job, method)
-    inputs = [model.calibrating(model.prepare(sample.observation)) for sample in samples]
-    work = BlockJob(model, inputs, method, config, job.components, job.protect, options)
+    work = BlockJob(
+        model, _inputs(model, samples), method, config, job.components, job.protect, options
+    )
     work.pictures = small_pictures(samples[0].observation)
     return work
+
+
+def _inputs(model: VlaModel, samples: Sequence[Sample]) -> list[Any]:
+    return [model.calibrating(model.prepare(sample.observation)) for sample in samples]
 
 
 def working_dtype(files: Sequence[Path]) -> torch.dtype:

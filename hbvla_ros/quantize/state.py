@@ -28,7 +28,7 @@ from hbvla_ros.binarize.method import Method, QuantizedWeight
 from hbvla_ros.core.errors import ConfigError
 from hbvla_ros.models.base import Block, COMPONENTS, VlaModel
 from hbvla_ros.models.surgery import find_linear
-from hbvla_ros.quantize.activations import Activations, KeptTensor
+from hbvla_ros.quantize.activations import Activations
 from hbvla_ros.quantize.job import AUTO, CORRECTED, NONE, PLAIN, QuantizeJob
 from hbvla_ros.quantize.tuning import TuneSettings
 import numpy as np
@@ -115,7 +115,6 @@ class BlockJob:
     actions: list[torch.Tensor] = field(default_factory=list)
     importance: dict[str, list[torch.Tensor]] = field(default_factory=dict)
     tuned: dict[str, tuple[float, float]] = field(default_factory=dict)
-    stages: dict[str, list[KeptTensor]] = field(default_factory=dict)
     distilled: tuple[float, float] | None = None
     sensitivity: Sequence[Any] = ()
     pictures: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)

@@ -68,10 +68,6 @@ class Calls:
             self._first[number].drop()
             self._first[number] = self._activations.keep(output)
 
-    def copies(self) -> list[KeptTensor]:
-        """Return the first arguments, kept on their own."""
-        return [self._activations.keep(kept.get()) for kept in self._first]
-
     def drop(self) -> None:
         """Forget everything."""
         for kept in self._first:

@@ -37,7 +37,10 @@ from rcl_interfaces.msg import SetParametersResult
 from std_srvs.srv import SetBool, Trigger
 
 _LAST_WORD_S = 0.2  # for the safety command to arrive before its publisher is withdrawn
-_CALM = (Hold.DISABLED, Hold.NO_CHUNK, Hold.NEW_INSTRUCTION)  # holds that are no fault
+# Holds that are no fault.
+_CALM = (Hold.DISABLED, Hold.PAUSED, Hold.NO_CHUNK, Hold.NEW_INSTRUCTION)
+_PAUSED = 'paused until ~/pause false; motion stays enabled'
+_RESUMED = 'resumed; motion goes on with the next chunk that is observed from now on'
 
 
 class ActionExecutorNode(ManagedNode):
@@ -75,6 +78,7 @@ class ActionExecutorNode(ManagedNode):
         self._request = ChunkRequest(self)
         self._offered = [
             self.create_service(SetBool, '~/enable', self._on_enable),
+            self.create_service(SetBool, '~/pause', self._on_pause),
             self.create_service(Trigger, '~/estop', self._on_estop),
             self.create_service(Trigger, '~/reset', self._on_reset),
         ]
@@ -134,8 +138,7 @@ class ActionExecutorNode(ManagedNode):
             self._step(self._executor)
         if self._executor and self._request:
             now_ns = self.now_ns()
-            waits = self._executor.enabled and self._executor.wants_chunk(now_ns)
-            self._request.update(now_ns, waiting=waits)
+            self._request.update(now_ns, waiting=self._executor.wants_chunk(now_ns))
 
     def _step(self, executor: Executor) -> None:
         now_ns, before = self.now_ns(), executor.hold
@@ -183,6 +186,13 @@ class ActionExecutorNode(ManagedNode):
             return _answer(response, 'the stop is latched; call ~/reset first', success=False)
         self._executor.set_enabled(enabled=wanted)
         return _answer(response, 'motion enabled' if wanted else 'motion disabled')
+
+    def _on_pause(self, request: Any, response: Any) -> Any:
+        assert self._executor
+        wanted = bool(request.data)
+        self._executor.set_paused(self.now_ns(), paused=wanted)
+        self.publish_report()
+        return _answer(response, _PAUSED if wanted else _RESUMED)
 
     def _on_estop(self, _request: Any, response: Any) -> Any:
         assert self._executor

@@ -28,7 +28,7 @@ from hbvla_ros.core.errors import ConfigError
 from hbvla_ros.core.observation import Observation
 from hbvla_ros.core.robot import find_robot, RobotSpec
 from hbvla_ros.core.share import robots_folder
-from hbvla_ros.policy.pacing import interval_s, Pacing, PacingOnRequest
+from hbvla_ros.policy.pacing import interval_s, Pacing, PacingOnRequest, SYNCHRONOUS
 from hbvla_ros.ros.settings import PolicyParameters
 import numpy as np
 
@@ -134,7 +134,7 @@ def pacing_of(facts: Any, settings: PolicyParameters) -> Pacing:
 
     :raises ConfigError: if more rows should be followed than the policy predicts
     """
-    if settings.pacing == 'synchronous':
+    if settings.pacing == SYNCHRONOUS:
         return PacingOnRequest()
     interval = interval_s(
         settings.execute_steps,

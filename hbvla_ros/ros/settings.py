@@ -26,6 +26,7 @@ from dataclasses import dataclass, field, fields, MISSING
 from typing import Any, get_type_hints
 
 from hbvla_ros.core.errors import ConfigError
+from hbvla_ros.policy.pacing import ASYNCHRONOUS, PACINGS
 
 
 @dataclass(frozen=True)
@@ -177,9 +178,9 @@ class PolicyParameters:
         0.05, 'largest time between the images of one observation', limits=(0.001, 60.0)
     )
     pacing: str = _setting(
-        'asynchronous',
+        ASYNCHRONOUS,
         'predict while the robot moves, or only when the executor asks because nothing is left',
-        choices=('asynchronous', 'synchronous'),
+        choices=PACINGS,
     )
     timeline: str = _setting(
         'header',

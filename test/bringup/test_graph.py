@@ -76,10 +76,12 @@ def test_every_argument_is_described_and_its_default_allowed(graph):
         ('policy', {
             'robot': 'mobile_aloha', 'model_path': '/m', 'default_instruction': 'go',
             'image_transport': 'raw', 'command_adapter': 'joint_state', 'dry_run': 'true',
-            'use_sim_time': 'true',
+            'use_sim_time': 'true', 'chunk_mode': 'open_loop', 'pacing': 'synchronous',
+            'device': 'cpu', 'publish_seen': 'true',
         }),
         ('quantize', {
             'robot': 'mobile_aloha', 'checkpoint': '/c', 'output': '/o', 'calibration': '/bag',
+            'model': 'openvla_oft', 'preset': 'aloha', 'method': 'hbvla_plus',
         }),
         ('replay', {'robot': 'mobile_aloha', 'rate': '2'}),
         ('simulation', {'task': 'aloha_stack', 'instruction': 'go', 'seed': '7', 'rate': '0.5'}),
@@ -199,6 +201,7 @@ def test_a_profile_of_the_environment_stays_unless_another_is_asked_for(tmp_path
         ('dance', {}, "unknown graph 'dance'; known: policy, quantize, replay"),
         ('policy', {'model': '/m'}, r"no arguments \['model'\]; known: \['autostart'"),
         ('policy', {'dry_run': 'yes'}, "dry_run is one of true, false; got 'yes'"),
+        ('policy', {'chunk_mode': 'rtc'}, "open_loop, latency_aligned, .*; got 'rtc'"),
         ('policy', {'config': '/no.yaml'}, 'config: there is no file /no.yaml'),
         ('policy', {'fastdds_profile': '/no.xml'}, 'fastdds_profile: there is no file /no.xml'),
         ('replay', {'rate': 'fast'}, "rate is a number, got 'fast'"),

@@ -16,6 +16,7 @@
 
 import json
 import shutil
+import signal
 import sys
 
 from builders import ROBOTS
@@ -75,13 +76,13 @@ def test_an_artifact_alone_needs_no_checkpoint(checkpoint, tmp_path):
     assert (row['action_mae'], row['backend']) == (None, 'packed')
 
 
-def test_an_interrupt_leaves_results_of_what_is_finished(
+def test_a_command_that_is_told_to_end_leaves_results_of_what_is_finished(
     checkpoint, tmp_path, capsys, monkeypatch
 ):
     def stop_after_one(steps):
         for step in steps:
             if step.done == 1:
-                raise KeyboardInterrupt
+                signal.raise_signal(signal.SIGTERM)
 
     options = _options(checkpoint, tmp_path / 'out', '--methods', 'fp')
     with monkeypatch.context() as patched:

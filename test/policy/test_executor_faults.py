@@ -133,6 +133,53 @@ def test_a_policy_that_vanished_holds_and_what_it_saw_before_never_moves_the_rob
     assert command(executor, START + 4 * TICK).hold is None
 
 
+def test_a_pause_keeps_motion_enabled_and_only_what_is_seen_after_it_moves_the_robot() -> None:
+    executor = ready(target=1.0)
+    command(executor, START)
+    executor.set_paused(START + TICK, paused=True)
+
+    assert command(executor, START + TICK).hold is Hold.PAUSED
+    assert executor.enabled
+    assert not executor.wants_chunk(START + TICK)
+    executor.on_chunk(chunk(1.0, START + TICK), NAMES, START + TICK)
+    assert executor.step(START + 2 * TICK) is Hold.PAUSED
+    executor.set_paused(START + 3 * TICK, paused=False)
+    assert executor.step(START + 3 * TICK) is Hold.NO_CHUNK
+    assert executor.wants_chunk(START + 3 * TICK)
+    late = chunk(1.0, START + 2 * TICK)
+    assert executor.on_chunk(late, NAMES, START + 4 * TICK) is Drop.BEFORE_RESUME
+
+
+def test_after_a_pause_motion_begins_where_the_robot_was_put_meanwhile() -> None:
+    executor = ready(target=1.0)
+    command(executor, START)
+    executor.set_paused(START + TICK, paused=True)
+    command(executor, START + TICK)
+    executor.on_state(measured(0.4), START + 2 * TICK)
+    executor.set_paused(START + 3 * TICK, paused=False)
+    executor.on_chunk(chunk(1.0, START + 4 * TICK), NAMES, START + 4 * TICK)
+
+    # one permitted step of 1.5 rad/s in 20 ms
+    assert command(executor, START + 4 * TICK).values[0] == pytest.approx(0.43)
+
+
+def test_a_pause_that_ends_twice_forgets_nothing() -> None:
+    executor = ready(target=1.0)
+    command(executor, START)
+    executor.set_paused(START + TICK, paused=False)
+
+    assert command(executor, START + TICK).hold is None
+
+
+def test_stops_that_latch_outlast_a_pause() -> None:
+    executor = ready(target=1.0)
+    executor.set_paused(START, paused=True)
+    executor.estop('button')
+    executor.set_paused(START + TICK, paused=False)
+
+    assert executor.step(START + TICK) is Hold.ESTOP
+
+
 def test_a_policy_that_was_never_there_is_not_missed() -> None:
     executor = ready(target=1.0)
 

@@ -81,12 +81,12 @@ class Bench:
         self.feel()
         self.plan(target)
 
-    def enable(self, *, on: bool = True) -> Any:
-        return self.graph.call(SetBool, '/hbvla_executor/enable', SetBool.Request(data=on))
+    def ask(self, service: str = 'enable', *, on: bool = True) -> Any:
+        return self.graph.call(SetBool, f'/hbvla_executor/{service}', SetBool.Request(data=on))
 
     def move(self, target: float = 0.1) -> None:
         """Enable motion and wait until commands flow."""
-        assert self.enable().success
+        assert self.ask().success
         count = len(self.sent)
         self.graph.repeat(lambda: self.drive(target), lambda: len(self.sent) > count, 'motion')
 
@@ -215,12 +215,25 @@ def test_a_joint_state_that_can_not_be_used_is_counted_and_the_robot_holds(
     assert bench.sent == []
 
 
+def test_a_pause_holds_an_enabled_robot_until_it_ends(graph: Any) -> None:
+    bench = Bench(graph)
+    bench.move()
+    assert bench.ask('pause').success
+    assert bench.holds('paused')['enabled']
+    graph.repeat(bench.drive, lambda: bench.now()['chunks'] > 5, 'more chunks')
+    bench.stays_silent()
+
+    assert 'from now on' in bench.ask('pause', on=False).message
+    count = len(bench.sent)
+    graph.repeat(bench.drive, lambda: len(bench.sent) > count, 'motion without enabling')
+
+
 def test_the_stop_service_is_latched_until_reset_and_enable(graph: Any) -> None:
     bench = Bench(graph)
     bench.move()
     assert graph.call(Trigger, '/hbvla_executor/estop').success
     assert bench.holds('estop')['estop'] == 'service ~/estop'
-    refused = bench.enable()
+    refused = bench.ask()
     assert not refused.success
     assert 'the stop is latched; call ~/reset first' in refused.message
     graph.repeat(bench.drive, lambda: bench.now()['chunks'] > 5, 'more chunks')
@@ -263,7 +276,7 @@ def test_a_latched_stop_survives_cleanup(graph: Any) -> None:
 
 def test_an_inactive_node_can_not_be_enabled(graph: Any) -> None:
     bench = Bench(graph, active=False)
-    refused = bench.enable()
+    refused = bench.ask()
 
     assert not refused.success
     assert refused.message == 'the node is inactive; activate it first'
@@ -311,7 +324,7 @@ def test_a_dry_run_can_begin_at_any_time_and_ends_only_at_rest(graph: Any) -> No
     [result] = bench.node.set_parameters([Parameter('dry_run', value=False)])
     assert not result.successful
     assert 'cannot end while motion is enabled' in result.reason
-    assert bench.enable(on=False).success
+    assert bench.ask(on=False).success
     [result] = bench.node.set_parameters([Parameter('dry_run', value=False)])
     assert result.successful
     bench.move()

@@ -33,7 +33,7 @@ def test_every_panel_of_the_layout_is_placed_and_every_place_has_a_panel():
 def test_the_layout_names_topics_and_services_that_exist():
     text = LAYOUT.read_text(encoding='utf-8')
     own = {'/hbvla_policy/seen', '/hbvla_policy/status', '/hbvla_executor/status', '/diagnostics'}
-    own |= {'/hbvla_executor/estop', '/hbvla_executor/enable'}
+    own |= {'/hbvla_executor/estop', '/hbvla_executor/enable', '/hbvla_executor/pause'}
     robots = {f'/{group.topic}' for group in (*ALOHA.states, *ALOHA.outputs)}
     robots.add(f'/{ALOHA.instruction_topic}')
     named = set(re.findall(r'"(/[\w/]+)', text))
