@@ -51,7 +51,7 @@ ARCH = {
 }
 _SHARD_BYTES = 400 << 20
 _POSE = ((-0.4, 0.2), (-0.3, 0.3), (0.5, 1.3), (1.0, 3.6), (-3.5, 3.5), (-1.5, 1.4))
-_FINGERS = ((0.0, 0.04), (-0.04, 0.0))
+LIBERO_STATE = (*_POSE, (0.0, 0.04), (-0.04, 0.0))  # ranges: pose, two fingers
 Shapes = Mapping[str, tuple[int, ...]]
 
 
@@ -69,7 +69,7 @@ def write_oft(folder: Path) -> None:
     }
     statistics = {
         'action': {**range_statistics(DELTAS), 'mask': [True] * 6 + [False]},
-        'proprio': range_statistics(_POSE + _FINGERS),
+        'proprio': range_statistics(LIBERO_STATE),
     }
     config = read_config(described, PREPROCESSOR, 0)
     tokenizer = train_tokenizer(512)

@@ -34,22 +34,34 @@ def tensor_bytes(entry: Mapping[str, Any]) -> int:
     return int(math.prod(entry['shape'])) * ITEM_BYTES[entry['dtype']]
 
 
+def file_order(tensors: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return the names of tensors in the order in which they lie in the file."""
+    return sorted(tensors, key=lambda name: (_RANK[tensors[name]['dtype']], name))
+
+
+def file_header(tensors: Mapping[str, Mapping[str, Any]]) -> bytes:
+    """
+    Return what stands before the tensors in ``model.safetensors``.
+
+    :param tensors: name to ``dtype`` and ``shape``
+    """
+    header: dict[str, Any] = {}
+    offset = 0
+    for name in file_order(tensors):
+        entry = tensors[name]
+        end = offset + tensor_bytes(entry)
+        shape = list(entry['shape'])
+        header[name] = {'dtype': entry['dtype'], 'shape': shape, 'data_offsets': [offset, end]}
+        offset = end
+    text = json.dumps(header, separators=(',', ':'), ensure_ascii=False).encode()
+    text += b' ' * (-len(text) % 8)
+    return len(text).to_bytes(8, 'little') + text
+
+
 def weights_file_bytes(tensors: Mapping[str, Mapping[str, Any]]) -> int:
     """
     Return the size of ``model.safetensors``.
 
     :param tensors: the manifest's table: name to ``dtype`` and ``shape``
     """
-    order = sorted(tensors, key=lambda name: (_RANK[tensors[name]['dtype']], name))
-    header: dict[str, Any] = {}
-    offset = 0
-    for name in order:
-        end = offset + tensor_bytes(tensors[name])
-        header[name] = {
-            'dtype': tensors[name]['dtype'],
-            'shape': list(tensors[name]['shape']),
-            'data_offsets': [offset, end],
-        }
-        offset = end
-    text = json.dumps(header, separators=(',', ':'), ensure_ascii=False).encode()
-    return 8 + -(-len(text) // 8) * 8 + offset
+    return len(file_header(tensors)) + sum(tensor_bytes(entry) for entry in tensors.values())

@@ -20,6 +20,7 @@ or absent. Loading checks every byte against the manifest before anything is use
 """
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 import hashlib
 import os
@@ -194,8 +195,13 @@ def _layers(
         if entry.has_permutation and _permutation_name(entry.family) in tensors
     }
     layers = {}
+    layouts: dict[tuple[object, ...], ColumnLayout] = {}
     for name, entry in manifest.layers.items():
-        layout = _layout(entry, permutations.get(entry.family))
+        columns = (entry.shape[1], entry.num_salient, entry.transform, entry.salient_transform)
+        family = (entry.family, *columns)
+        if family not in layouts:  # its members share one
+            layouts[family] = _layout(entry, permutations.get(entry.family))
+        layout = layouts[family]
         arrays = {
             key: tensors.get(full)
             for key, full in zip(('bits', 'levels', 'row_scale'), _tensor_names(name), strict=True)
@@ -238,8 +244,11 @@ def _verify(
     different = sorted(set(tensors) ^ set(manifest.tensors))
     if different:
         raise ArtifactError(f'{path}: tensors missing or not in the manifest: {different[:5]}')
-    for name, tensor in tensors.items():
-        if _describe(tensor) != dict(manifest.tensors[name]):
+    # Hashing a large buffer releases the interpreter's lock: every processor takes its share.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        described = dict(zip(tensors, pool.map(_describe, tensors.values()), strict=True))
+    for name, tensor in described.items():
+        if tensor != dict(manifest.tensors[name]):
             raise ArtifactError(
                 f'{path}: tensor {name} does not match its SHA-256; the file was changed or '
                 'damaged, copy the artifact again'

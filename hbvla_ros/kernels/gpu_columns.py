@@ -24,9 +24,9 @@ from dataclasses import dataclass, replace
 from weakref import WeakKeyDictionary
 
 from hbvla_ros.binarize.layout import ColumnLayout, GROUP
+from hbvla_ros.kernels.int8_reference import chunks
 import torch
 
-CHUNK = 512  # columns that share one scale of an int8 activation
 _DIRECT = ('none', 'haar', 'hadamard')
 _HALF_ROOT = 0.5**0.5
 
@@ -73,24 +73,9 @@ def columns_of(layout: ColumnLayout, device: torch.device) -> Columns:
     return known[device]
 
 
-def chunk_bounds(widths: tuple[int, ...]) -> list[tuple[int, int]]:
-    """
-    Cut segments into chunks of 512 columns, the last of each segment shorter.
-
-    :param widths: of the segments
-    :return: first and last + 1 column of each chunk
-    """
-    bounds, start = [], 0
-    for width in widths:
-        stop = start + width
-        bounds += [(at, min(at + CHUNK, stop)) for at in range(start, stop, CHUNK)]
-        start = stop
-    return bounds
-
-
 def make_columns(layout: ColumnLayout) -> Columns:
     """Make the tables of a layout, on the CPU."""
-    chunks = torch.tensor(chunk_bounds(layout.segment_widths), dtype=torch.int32)
+    bounds = [(chunk.first, chunk.last) for chunk in chunks(layout)]
     used = {layout.transform} if layout.plain_width else set()
     used |= {layout.salient_transform} if layout.num_salient else set()
     if used.issubset(_DIRECT):
@@ -105,7 +90,7 @@ def make_columns(layout: ColumnLayout) -> Columns:
         near=near,
         far=far,
         spread=spread,
-        chunks=chunks,
+        chunks=torch.tensor(bounds, dtype=torch.int32),
         has_spread=bool(spread.any()),
         turned=not used.issubset(_DIRECT),
     )

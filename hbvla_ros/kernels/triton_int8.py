@@ -22,7 +22,7 @@ from hbvla_ros.kernels.gpu import takes
 from hbvla_ros.kernels.packing import PackedWeight
 import torch
 
-exact = False
+exact = False  # only for weights that allow it, or by name
 
 
 def supports(packed: PackedWeight, x: torch.Tensor) -> bool:

@@ -21,8 +21,9 @@ Import only where Triton is installed; ``gpu.py`` tells.
 from functools import lru_cache
 
 from hbvla_ros.binarize.layout import ColumnLayout
-from hbvla_ros.kernels.gpu_columns import CHUNK, columns_of
+from hbvla_ros.kernels.gpu_columns import columns_of
 from hbvla_ros.kernels.gpu_tiles import choose_split, choose_tile, FULL, HALF, INT8, Tile
+from hbvla_ros.kernels.int8_reference import CHUNK
 from hbvla_ros.kernels.packing import PackedWeight
 from hbvla_ros.kernels.triton_product import finish_kernel, product_kernel
 from hbvla_ros.kernels.triton_prologue import prologue_kernel

@@ -47,6 +47,24 @@ def _inverse_norm(x, row, inside, in_features, eps, tokens: tl.constexpr):
 
 
 @triton.jit
+def _quantized(value):
+    """
+    Round ``[tokens, columns]`` to int8, as ``int8_reference.quantize`` does.
+
+    A row that is not finite becomes zeros with a scale that is not a number; one smaller than
+    1e-30 zeros, since 127 / largest might overflow.
+    """
+    largest = tl.max(tl.abs(value), axis=1)
+    finite = tl.sum(value * 0.0, axis=1) == 0.0
+    usable = finite & (largest >= 1e-30)
+    inverse = 127.0 / tl.where(usable, largest, 1.0)
+    scaled = tl.where(usable[:, None], value * inverse[:, None], 0.0)
+    # Adding and taking away 1.5 * 2^23 rounds to the nearest whole number, ties to even.
+    rounded = ((scaled + 12582912.0) - 12582912.0).to(tl.int8)
+    return rounded, tl.where(usable, largest / 127.0, tl.where(finite, 0.0, float('nan')))
+
+
+@triton.jit
 def prologue_kernel(
     x, norm, first, second, near, far, spread, chunks, z, scales, rows, in_features, row_stride,
     width, eps, tokens: tl.constexpr, chunk: tl.constexpr, has_norm: tl.constexpr,
@@ -86,12 +104,8 @@ def prologue_kernel(
     target = z + token[:, None] * width + place[None, :]
     mask = inside[:, None] & held[None, :]
     if integer:
-        largest = tl.max(tl.abs(value), axis=1)
-        # Below the smallest normal number 127 / largest would overflow.
-        inverse = tl.where(largest > 1e-36, 127.0 / tl.maximum(largest, 1e-36), 0.0)
-        # Adding and taking away 1.5 * 2^23 rounds to the nearest whole number, ties to even.
-        rounded = (value * inverse[:, None] + 12582912.0) - 12582912.0
-        tl.store(target, rounded.to(tl.int8), mask=mask)
-        tl.store(scales + number * rows + token, largest / 127.0, mask=inside)
+        rounded, scale = _quantized(value)
+        tl.store(target, rounded, mask=mask)
+        tl.store(scales + number * rows + token, scale, mask=inside)
     else:
         tl.store(target, value.to(z.dtype.element_ty), mask=mask)

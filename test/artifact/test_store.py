@@ -204,6 +204,27 @@ def test_the_manifest_survives_its_own_text(tiny_artifact):
     assert Manifest.from_json(manifest.to_json(), 'here') == manifest
 
 
+def test_weights_are_used_where_the_file_is_mapped_without_a_copy(tiny_artifact):
+    artifact = load_artifact(tiny_artifact)
+    regions = [
+        [int(end, 16) for end in line.split()[0].split('-')]
+        for line in Path('/proc/self/maps').read_text(encoding='utf-8').splitlines()
+        if line.endswith(str(tiny_artifact / WEIGHTS))
+    ]
+    held = [*artifact.kept.values()]
+    held += [t for p in artifact.layers.values() for t in (p.bits, p.levels, p.row_scale)]
+    for tensor in held:
+        assert any(start <= tensor.data_ptr() < end for start, end in regions)
+
+
+def test_linears_of_a_family_share_their_layout(tiny_artifact):
+    artifact = load_artifact(tiny_artifact)
+    shared: dict[str, object] = {}
+    for name, entry in artifact.manifest.layers.items():
+        layout = artifact.layers[name].layout
+        assert shared.setdefault(entry.family, layout) is layout
+
+
 def test_loaded_tensors_do_not_depend_on_the_file(own_artifact):
     artifact = load_artifact(own_artifact)
     before = {name: tensor.clone() for name, tensor in artifact.kept.items()}

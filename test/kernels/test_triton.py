@@ -23,7 +23,6 @@ import sys
 from hbvla_ros.binarize.layout import ColumnLayout
 from hbvla_ros.binarize.weight import BinaryWeight
 from hbvla_ros.kernels import triton_exact, triton_int8
-from hbvla_ros.kernels.gpu_columns import chunk_bounds
 from hbvla_ros.kernels.gpu_tiles import choose_split, choose_tile, KINDS, SHARED_BYTES, TILES
 from hbvla_ros.kernels.packing import pack
 import pytest
@@ -85,5 +84,39 @@ def test_a_tile_is_shared_only_as_long_as_processors_idle():
     assert choose_split(tiles=1, processors=132, steps=3) == 2  # no program without columns
 
 
-def test_chunks_end_where_segments_end():
-    assert chunk_bounds((640, 256)) == [(0, 512), (512, 640), (640, 896)]
+def test_the_benchmark_says_that_there_is_no_gpu_and_writes_nothing():
+    if torch.cuda.is_available():
+        pytest.skip('there is a GPU')
+    file = REPOSITORY / 'benchmarks' / 'results' / 'gpu_kernels.json'
+    before = file.read_bytes() if file.exists() else b''
+    command = [sys.executable, '-m', 'benchmarks.gpu_kernels']
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert 'no CUDA device' in done.stderr
+    assert (file.read_bytes() if file.exists() else b'') == before
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize('rows', [1, 17, 605])
+def test_on_a_gpu_both_kernels_are_right(rows):
+    from benchmarks.gpu_kernels import BOUNDS, check, make_weight
+
+    packed = make_weight(1024, 1152)
+    x = torch.randn(rows, 1152, device='cuda').to(torch.bfloat16)
+    calls = {
+        'triton': lambda: triton_exact.linear(x, packed),
+        'triton_int8': lambda: triton_int8.linear(x, packed),
+    }
+    assert set(check(calls, x, packed)) == set(BOUNDS)
+
+
+def test_the_table_of_the_page_says_what_was_measured_and_what_not():
+    from benchmarks.gpu_kernels import table
+
+    times = {'cublas_bf16': {'p50': 20.0}, 'triton': {'p50': 25.0}, 'triton_int8': {'p50': 10.0}}
+    row = {
+        'gpu': 'H100', 'out': 4096, 'columns': 4096, 'm': 605, 'microseconds': times,
+        'ratio_to_cublas': {'triton': 0.8, 'triton_int8': 2.0},
+    }  # fmt: skip
+    expected = '| H100 | 4096 × 4096 | 605 | 20 | 25 (0.80) | 10 (2.00) | not run |'
+    assert table([row]).splitlines()[-1] == expected
