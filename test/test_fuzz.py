@@ -18,6 +18,7 @@ from pathlib import Path
 
 from benchmarks.fuzz.__main__ import single_bytes
 from benchmarks.fuzz.mutate import mutate
+from benchmarks.fuzz.small import small_artifact
 from benchmarks.fuzz.targets import fuzz, targets
 from hypothesis import given
 from hypothesis import strategies as st
@@ -53,6 +54,17 @@ def test_a_single_changed_byte_of_an_artifact_is_found(
     found = single_bytes(tiny_artifact, tmp_path / 'single', 60)
 
     assert found['changed'] >= 55
+    assert found['unnoticed'] == []
+
+
+def test_every_byte_of_a_small_artifact_is_watched(tiny_artifact: Path, tmp_path: Path) -> None:
+    (tmp_path / 'single').mkdir()
+    small = small_artifact(tiny_artifact, tmp_path / 'small')
+    every = sum(path.stat().st_size for path in small.iterdir())
+    # One change of each byte here, nine in the benchmark.
+    found = single_bytes(small, tmp_path / 'single', every)
+
+    assert found['changed'] == found['bytes'] == every > 5000
     assert found['unnoticed'] == []
 
 

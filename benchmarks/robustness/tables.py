@@ -189,9 +189,9 @@ def _endurance(rows: Sequence[Mapping[str, Any]]) -> list[str]:
             lines.append(f'| soak: {row["part"].replace("_", " ")} | {amount} | {found} |')
         elif 'changed' in row:
             found = f'{len(row["unnoticed"])} unnoticed'
-            lines.append(
-                f'| {row["file"]} | {row["changed"]} of {row["bytes"]} changed | {found} |'
-            )
+            ways = f', each in {row["ways"]} ways' if row.get('ways', 1) > 1 else ''
+            amount = f'{row["changed"]} of {row["bytes"]} changed{ways}'
+            lines.append(f'| {row["file"]} | {amount} | {found} |')
         else:
             found = f'{row["findings"]} findings; {row["refused"]} refused'
             lines.append(f'| damaged: {row["file"]} | {row["damaged"]} times | {found} |')
