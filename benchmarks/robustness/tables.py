@@ -90,7 +90,7 @@ FAULTS = {
     ),
     'flooding': (
         'A flooded topic does not stop the motion',
-        'joint states as fast as a process can publish, 1 s',
+        'joint states as fast as a process can publish, 1 s and 300 messages',
     ),
     'disk_full': ('A full disk for the log stops nothing', 'a full file system of 64 kB'),
 }
@@ -192,6 +192,9 @@ def _endurance(rows: Sequence[Mapping[str, Any]]) -> list[str]:
             ways = f', each in {row["ways"]} ways' if row.get('ways', 1) > 1 else ''
             amount = f'{row["changed"]} of {row["bytes"]} changed{ways}'
             lines.append(f'| {row["file"]} | {amount} | {found} |')
+        elif 'inputs' in row:
+            found = f'{row["findings"]} findings; {row["covered"]} branches covered'
+            lines.append(f'| {row["file"]} | {row["inputs"]} inputs | {found} |')
         else:
             found = f'{row["findings"]} findings; {row["refused"]} refused'
             lines.append(f'| damaged: {row["file"]} | {row["damaged"]} times | {found} |')
