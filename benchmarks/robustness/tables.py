@@ -184,6 +184,7 @@ def _endurance(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         if 'part' in row:
             amount = f'{row["commands"]} commands'
             amount = f'{row["chunks"]} chunks, {amount}' if 'chunks' in row else amount
+            amount = f'{row["minutes"]:g} min, {amount}' if 'minutes' in row else amount
             broken = f'{row["broken_limits"]} broken limits, ' if 'broken_limits' in row else ''
             found = f'{broken}memory {row["rss_drift_percent"]:+.1f} %, files {row["files"]:+d}'
             lines.append(f'| soak: {row["part"].replace("_", " ")} | {amount} | {found} |')
