@@ -45,12 +45,13 @@ _TRIAL_CHUNKS = 1000
 
 
 def resources(process: int | str = 'self') -> dict[str, float]:
-    """Return resident memory in MiB, open files, and files in shared memory."""
+    """Return a process's resident memory in MiB, open files, and files in shared memory."""
     pages = int(Path(f'/proc/{process}/statm').read_text().split()[1])
+    maps = Path(f'/proc/{process}/maps').read_text().splitlines()
     return {
         'rss_mib': pages * os.sysconf('SC_PAGE_SIZE') / 2**20,
         'files': len(os.listdir(f'/proc/{process}/fd')),
-        'shared_memory': len(os.listdir('/dev/shm')),
+        'shared_memory_files': len({m.split()[-1] for m in maps if '/dev/shm/' in m}),
     }
 
 
@@ -59,6 +60,7 @@ def growth(early: dict[str, float], late: dict[str, float]) -> dict[str, float]:
     return {
         'rss_drift_percent': round(100 * (late['rss_mib'] / early['rss_mib'] - 1), 3),
         'files': late['files'] - early['files'],
+        'shared_memory_files': late['shared_memory_files'] - early['shared_memory_files'],
     }
 
 
@@ -169,8 +171,7 @@ def node(robot: RobotSpec, commands: int) -> dict[str, Any]:
         made.close()
         made.destroy_node()
         rclpy.shutdown(context=context)
-    shared = late['shared_memory'] - early['shared_memory']
-    return {'commands': sent, **growth(early, late), 'shared_memory_files': shared}
+    return {'commands': sent, **growth(early, late)}
 
 
 def _drive(made: Any, robot: RobotSpec, commands: int) -> int:
@@ -194,7 +195,7 @@ def _drive(made: Any, robot: RobotSpec, commands: int) -> int:
 
 def processes(minutes: float) -> dict[str, Any]:
     """Soak cameras, policy (a stand-in for the network) and executor over Fast DDS."""
-    from benchmarks.robustness.lab import EXECUTOR, Lab, POLICY, shared_memory
+    from benchmarks.robustness.lab import EXECUTOR, Lab, POLICY
 
     os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
     lab = Lab(1 + os.getpid() % 101).begin()
@@ -204,21 +205,21 @@ def processes(minutes: float) -> dict[str, Any]:
         for share in (0.1, 0.9):
             time.sleep(share * minutes * 60)
             use = {name: resources(one.pid) for name, one in lab.processes.items()}
-            seen.append((use, len(shared_memory()), len(lab.arrivals)))
+            seen.append(use)
+        commands = len(lab.arrivals)
         lab.moving()
         policy, executor = lab.status(POLICY), lab.status(EXECUTOR)
     finally:
         codes = lab.close()
-    (early, shared_early, _), (late, shared_late, commands) = seen
+    early, late = seen
     grown = {name: growth(early[name], late[name]) for name in late}
+    largest = {key: max(one[key] for one in grown.values()) for key in grown[EXECUTOR]}
     return {
         'minutes': minutes,
         'commands': commands,
         'frames': {name: one['received'] for name, one in policy['inputs'].items()},
         'holds': executor['holds'],
-        'rss_drift_percent': max(one['rss_drift_percent'] for one in grown.values()),
-        'files': max(one['files'] for one in grown.values()),
-        'shared_memory_files': shared_late - shared_early,
+        **largest,
         'by_process': grown,
         'exit_codes': codes,
     }

@@ -187,6 +187,8 @@ def _endurance(rows: Sequence[Mapping[str, Any]]) -> list[str]:
             amount = f'{row["minutes"]:g} min, {amount}' if 'minutes' in row else amount
             broken = f'{row["broken_limits"]} broken limits, ' if 'broken_limits' in row else ''
             found = f'{broken}memory {row["rss_drift_percent"]:+.1f} %, files {row["files"]:+d}'
+            if 'shared_memory_files' in row:
+                found += f', shared memory {row["shared_memory_files"]:+d}'
             lines.append(f'| soak: {row["part"].replace("_", " ")} | {amount} | {found} |')
         elif 'changed' in row:
             found = f'{len(row["unnoticed"])} unnoticed'
