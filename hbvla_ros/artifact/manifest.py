@@ -91,7 +91,7 @@ class Manifest:
     def to_json(self) -> str:
         """Return the text of ``manifest.json``, with its checksum."""
         data = asdict(self)
-        return json.dumps({**data, 'checksum': _checksum(data)}, indent=1, sort_keys=True) + '\n'
+        return _text(data)
 
     @classmethod
     def from_json(cls, text: str, where: str) -> 'Manifest':
@@ -115,6 +115,10 @@ class Manifest:
         checksum = data.pop('checksum', None)
         if checksum != _checksum(data):
             raise ArtifactError(f'{where}: the checksum does not match; the file was changed')
+        if text != _text(data):
+            raise ArtifactError(
+                f'{where}: it says the same as before in other characters; the file was changed'
+            )
         missing = {entry.name for entry in fields(cls)} ^ set(data)
         if missing:
             raise ArtifactError(f'{where}: entries missing or unknown: {sorted(missing)}')
@@ -128,6 +132,11 @@ class Manifest:
             for name, entry in data.pop('layers').items()
         }
         return cls(**data, layers=layers)
+
+
+def _text(data: Mapping[str, Any]) -> str:
+    whole = {**data, 'checksum': _checksum(data)}
+    return json.dumps(whole, indent=1, sort_keys=True) + '\n'
 
 
 def _checksum(data: Mapping[str, Any]) -> str:
