@@ -59,7 +59,7 @@ def live(domain: int, seconds: float) -> dict[str, Any]:
     os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
     profile = str(REPOSITORY / 'config' / 'fastdds_large_images.xml')
     os.environ['FASTDDS_DEFAULT_PROFILES_FILE'] = profile
-    lab = Lab(domain, {CAMERAS: 'large', POLICY: 'busy'}).open()
+    lab = Lab(domain, {CAMERAS: 'large', POLICY: 'busy'}).begin()
     try:
         lab.moving(60.0)
         before, begin = _received(lab), time.monotonic()

@@ -17,10 +17,11 @@ A day of commands and a million arbitrary chunks, at an accelerated clock.
 
     .venv/bin/python -m benchmarks.soak
 
-Writes ``benchmarks/results/soak.json``. Three parts: the pure executor follows chunks for 4.3
+Writes ``benchmarks/results/soak.json``. Four parts: the pure executor follows chunks for 4.3
 million commands (a day at 50 Hz), audited; a million random chunks and what goes with them are
-thrown at executors of all modes, audited; and the real node publishes a hundred thousand
-commands over Fast DDS. Memory is compared between a tenth of the way and the end.
+thrown at executors of all modes, audited; the real node publishes a hundred thousand commands over
+Fast DDS; and cameras, policy and executor run as processes for half an hour of real time. Memory
+is compared between a tenth of the way and the end.
 """
 
 import argparse
@@ -43,13 +44,14 @@ TICK_NS = 20_000_000
 _TRIAL_CHUNKS = 1000
 
 
-def resources() -> dict[str, float]:
-    """Return resident memory in MiB, open files, and files in shared memory."""
-    pages = int(Path('/proc/self/statm').read_text().split()[1])
+def resources(process: int | str = 'self') -> dict[str, float]:
+    """Return a process's resident memory in MiB, open files, and files in shared memory."""
+    pages = int(Path(f'/proc/{process}/statm').read_text().split()[1])
+    maps = Path(f'/proc/{process}/maps').read_text().splitlines()
     return {
         'rss_mib': pages * os.sysconf('SC_PAGE_SIZE') / 2**20,
-        'files': len(os.listdir('/proc/self/fd')),
-        'shared_memory': len(os.listdir('/dev/shm')),
+        'files': len(os.listdir(f'/proc/{process}/fd')),
+        'shared_memory_files': len({m.split()[-1] for m in maps if '/dev/shm/' in m}),
     }
 
 
@@ -58,6 +60,7 @@ def growth(early: dict[str, float], late: dict[str, float]) -> dict[str, float]:
     return {
         'rss_drift_percent': round(100 * (late['rss_mib'] / early['rss_mib'] - 1), 3),
         'files': late['files'] - early['files'],
+        'shared_memory_files': late['shared_memory_files'] - early['shared_memory_files'],
     }
 
 
@@ -168,8 +171,7 @@ def node(robot: RobotSpec, commands: int) -> dict[str, Any]:
         made.close()
         made.destroy_node()
         rclpy.shutdown(context=context)
-    shared = late['shared_memory'] - early['shared_memory']
-    return {'commands': sent, **growth(early, late), 'shared_memory_files': shared}
+    return {'commands': sent, **growth(early, late)}
 
 
 def _drive(made: Any, robot: RobotSpec, commands: int) -> int:
@@ -191,13 +193,47 @@ def _drive(made: Any, robot: RobotSpec, commands: int) -> int:
     return sent
 
 
+def processes(minutes: float) -> dict[str, Any]:
+    """Soak cameras, policy (a stand-in for the network) and executor over Fast DDS."""
+    from benchmarks.robustness.lab import EXECUTOR, Lab, POLICY
+
+    os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
+    lab = Lab(1 + os.getpid() % 101).begin()
+    try:
+        lab.moving()
+        seen = []
+        for share in (0.1, 0.9):
+            time.sleep(share * minutes * 60)
+            use = {name: resources(one.pid) for name, one in lab.processes.items()}
+            seen.append(use)
+        commands = len(lab.arrivals)
+        lab.moving()
+        policy, executor = lab.status(POLICY), lab.status(EXECUTOR)
+    finally:
+        codes = lab.close()
+    early, late = seen
+    grown = {name: growth(early[name], late[name]) for name in late}
+    largest = {key: max(one[key] for one in grown.values()) for key in grown[EXECUTOR]}
+    return {
+        'minutes': minutes,
+        'commands': commands,
+        'frames': {name: one['received'] for name, one in policy['inputs'].items()},
+        'holds': executor['holds'],
+        **largest,
+        'by_process': grown,
+        'exit_codes': codes,
+    }
+
+
 def main() -> None:
     """Soak and record."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--commands', type=int, default=4_300_000)
     parser.add_argument('--chunks', type=int, default=1_000_000)
     parser.add_argument('--node-commands', type=int, default=100_000)
-    parser.add_argument('--parts', nargs='*', default=['node', 'million_chunks', 'day'])
+    parser.add_argument('--minutes', type=float, default=30.0)
+    parts = ['node', 'million_chunks', 'day', 'processes']
+    parser.add_argument('--parts', nargs='*', choices=parts, default=parts)
     arguments = parser.parse_args()
     robot = find_robot('mobile_aloha', robots_folder())
     rows = []
@@ -207,6 +243,8 @@ def main() -> None:
         rows.append({'part': 'million_chunks', **million(robot, arguments.chunks)})
     if 'day' in arguments.parts:
         rows.append({'part': 'day', **day(robot, arguments.commands)})
+    if 'processes' in arguments.parts:
+        rows.append({'part': 'processes', **processes(arguments.minutes)})
     merge_rows('soak', [{**row, 'idle_machine': False} for row in rows], ('part',))
     print(*rows, sep='\n')
 

@@ -83,6 +83,12 @@ def test_the_launch_arguments_of_the_readme_exist():
         assert set(re.findall(r'(\w+):=', line)) <= known, line
 
 
+def test_the_page_of_robots_lists_every_file():
+    page = (REPOSITORY / 'doc' / 'robots.md').read_text(encoding='utf-8')
+    listed = re.findall(r'^\| `(\w+)` \| [^|]+ \| [^|]+ \| [^|]+ \|$', page, re.MULTILINE)
+    assert sorted(listed) == sorted(f.stem for f in (REPOSITORY / 'config/robots').glob('*.yaml'))
+
+
 def test_the_launch_page_lists_every_argument():
     told: dict[tuple[str, ...], list[str]] = {}
     for graph, one in ((g, one) for g, arguments in ARGUMENTS.items() for one in arguments):

@@ -18,7 +18,10 @@ from pathlib import Path
 
 from benchmarks.fuzz.__main__ import single_bytes
 from benchmarks.fuzz.mutate import mutate
+from benchmarks.fuzz.small import small_artifact
 from benchmarks.fuzz.targets import fuzz, targets
+from hbvla_ros.artifact.store import read_manifest
+from hbvla_ros.core.errors import ArtifactError
 from hypothesis import given
 from hypothesis import strategies as st
 import numpy as np
@@ -54,6 +57,30 @@ def test_a_single_changed_byte_of_an_artifact_is_found(
 
     assert found['changed'] >= 55
     assert found['unnoticed'] == []
+
+
+def test_every_byte_of_a_small_artifact_is_watched(tiny_artifact: Path, tmp_path: Path) -> None:
+    (tmp_path / 'single').mkdir()
+    small = small_artifact(tiny_artifact, tmp_path / 'small')
+    every = sum(path.stat().st_size for path in small.iterdir())
+    # One change of each byte here, nine in the benchmark.
+    found = single_bytes(small, tmp_path / 'single', every)
+
+    assert found['changed'] == found['bytes'] == every > 5000
+    assert found['unnoticed'] == []
+
+
+@pytest.mark.parametrize(('old', 'new'), [('\n', '\r'), (' ', '\t'), ('": ', '" :')])
+def test_a_manifest_that_means_the_same_in_other_characters_is_refused(
+    tiny_artifact: Path, tmp_path: Path, old: str, new: str
+) -> None:
+    text = (tiny_artifact / 'manifest.json').read_text(encoding='utf-8')
+    place = text.index(old, len(text) // 2)
+    text = text[:place] + new + text[place + len(old) :]
+    (tmp_path / 'manifest.json').write_bytes(text.encode())
+
+    with pytest.raises(ArtifactError, match='in other characters'):
+        read_manifest(tmp_path)
 
 
 @given(st.binary(min_size=2, max_size=200), st.integers(0, 2**32 - 1))

@@ -18,16 +18,17 @@ Break a running system in every way that is promised to be harmless, and record 
     .venv/bin/python -m benchmarks.robustness
 
 Writes ``benchmarks/results/robustness.json``; ``benchmarks/robustness/tables.py`` puts it into
-``doc/safety.md``. Takes about two minutes.
+``doc/safety.md``. Takes about two minutes. ``--only FAULT ...`` replaces the rows of these faults.
 """
 
 import argparse
+import json
 import os
 from pathlib import Path
 import tempfile
 from typing import Any
 
-from benchmarks.record import write
+from benchmarks.record import RESULTS, stamp, write
 from benchmarks.robustness import clock, core, dds
 from benchmarks.robustness.core import Reaction
 from benchmarks.robustness.lab import Lab, LabError, shared_memory, sweep
@@ -87,6 +88,16 @@ def row(name: str, found: dict[str, tuple[Reaction, str]]) -> dict[str, Any]:
     }
 
 
+def _replace(rows: list[dict[str, Any]]) -> None:
+    """Put some rows into the results of a whole run; each says where it was measured."""
+    file = RESULTS / 'robustness.json'
+    known = json.loads(file.read_text(encoding='utf-8'))
+    names = {row['fault'] for row in rows}
+    kept = [row for row in known['rows'] if row['fault'] not in names]
+    known['rows'] = [*kept, *({**row, **stamp()} for row in rows)]
+    file.write_text(json.dumps(known, indent=1) + '\n', encoding='utf-8')
+
+
 def main() -> None:
     """Break, judge and record."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -97,7 +108,9 @@ def main() -> None:
     found = real(arguments.domain, arguments.only)
     names = [*core.FAULTS, *(name for name in found if name not in core.FAULTS)]
     rows = [row(name, found) for name in names if not arguments.only or name in found]
-    if not arguments.only:
+    if arguments.only:
+        _replace(rows)
+    else:
         write('robustness', {'slack_ms': dds.SLACK_MS, 'idle_machine': False, 'rows': rows})
     print('left in shared memory', sweep(before))
 

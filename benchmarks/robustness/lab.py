@@ -71,7 +71,7 @@ class Lab:
         self, domain: int, actors: Mapping[str, str] | None = None, **environment: str
     ) -> None:
         """
-        Start the observer; :meth:`open` starts the processes.
+        Start the observer; :meth:`begin` starts the processes.
 
         :param domain: of ROS, nobody else's
         :param actors: by process, which actor it is instead of its own

@@ -90,7 +90,7 @@ FAULTS = {
     ),
     'flooding': (
         'A flooded topic does not stop the motion',
-        'joint states as fast as a process can publish, 1 s',
+        'joint states as fast as a process can publish, 1 s and 300 messages',
     ),
     'disk_full': ('A full disk for the log stops nothing', 'a full file system of 64 kB'),
 }
@@ -184,14 +184,20 @@ def _endurance(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         if 'part' in row:
             amount = f'{row["commands"]} commands'
             amount = f'{row["chunks"]} chunks, {amount}' if 'chunks' in row else amount
+            amount = f'{row["minutes"]:g} min, {amount}' if 'minutes' in row else amount
             broken = f'{row["broken_limits"]} broken limits, ' if 'broken_limits' in row else ''
             found = f'{broken}memory {row["rss_drift_percent"]:+.1f} %, files {row["files"]:+d}'
+            if 'shared_memory_files' in row:
+                found += f', shared memory {row["shared_memory_files"]:+d}'
             lines.append(f'| soak: {row["part"].replace("_", " ")} | {amount} | {found} |')
         elif 'changed' in row:
             found = f'{len(row["unnoticed"])} unnoticed'
-            lines.append(
-                f'| {row["file"]} | {row["changed"]} of {row["bytes"]} changed | {found} |'
-            )
+            ways = f', each in {row["ways"]} ways' if row.get('ways', 1) > 1 else ''
+            amount = f'{row["changed"]} of {row["bytes"]} changed{ways}'
+            lines.append(f'| {row["file"]} | {amount} | {found} |')
+        elif 'inputs' in row:
+            found = f'{row["findings"]} findings; {row["covered"]} branches covered'
+            lines.append(f'| {row["file"]} | {row["inputs"]} inputs | {found} |')
         else:
             found = f'{row["findings"]} findings; {row["refused"]} refused'
             lines.append(f'| damaged: {row["file"]} | {row["damaged"]} times | {found} |')

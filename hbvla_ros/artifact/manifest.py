@@ -29,6 +29,7 @@ from hbvla_ros.core.errors import ArtifactError
 from hbvla_ros.kernels.packing import LAYOUT_VERSION
 
 SCHEMA_VERSION = 1
+INT8_LIMIT = 0.01  # relative output error up to which a layer may run with int8 activations
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +38,8 @@ class LayerEntry:
     One quantized linear.
 
     Errors are relative output errors on the calibration set: under the plain Hessian and under the
-    one weighted by token importance. ``seconds`` is the time of its whole family.
+    one weighted by token importance. ``seconds`` is the time of its whole family. ``int8_error``
+    is the relative output error that int8 activations add; None in older artifacts.
     """
 
     shape: tuple[int, int]
@@ -52,6 +54,12 @@ class LayerEntry:
     output_error: float
     policy_error: float
     seconds: float
+    int8_error: float | None = None
+
+    @property
+    def allows_int8(self) -> bool:
+        """Tell whether int8 activations were measured and cost little enough."""
+        return self.int8_error is not None and self.int8_error <= INT8_LIMIT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +91,7 @@ class Manifest:
     def to_json(self) -> str:
         """Return the text of ``manifest.json``, with its checksum."""
         data = asdict(self)
-        return json.dumps({**data, 'checksum': _checksum(data)}, indent=1, sort_keys=True) + '\n'
+        return _text(data)
 
     @classmethod
     def from_json(cls, text: str, where: str) -> 'Manifest':
@@ -107,6 +115,10 @@ class Manifest:
         checksum = data.pop('checksum', None)
         if checksum != _checksum(data):
             raise ArtifactError(f'{where}: the checksum does not match; the file was changed')
+        if text != _text(data):
+            raise ArtifactError(
+                f'{where}: it says the same as before in other characters; the file was changed'
+            )
         missing = {entry.name for entry in fields(cls)} ^ set(data)
         if missing:
             raise ArtifactError(f'{where}: entries missing or unknown: {sorted(missing)}')
@@ -120,6 +132,11 @@ class Manifest:
             for name, entry in data.pop('layers').items()
         }
         return cls(**data, layers=layers)
+
+
+def _text(data: Mapping[str, Any]) -> str:
+    whole = {**data, 'checksum': _checksum(data)}
+    return json.dumps(whole, indent=1, sort_keys=True) + '\n'
 
 
 def _checksum(data: Mapping[str, Any]) -> str:

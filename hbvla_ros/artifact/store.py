@@ -145,7 +145,7 @@ def read_manifest(path: Path) -> Manifest:
     :raises ArtifactError: if it is missing, damaged or newer than this program
     """
     try:
-        text = (path / MANIFEST).read_text(encoding='utf-8')
+        text = (path / MANIFEST).read_bytes().decode('utf-8')  # line ends count as well
     except (OSError, UnicodeDecodeError) as error:
         raise ArtifactError(f'{path}: no readable {MANIFEST}: {error}') from error
     return Manifest.from_json(text, str(path / MANIFEST))

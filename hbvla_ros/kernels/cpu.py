@@ -87,7 +87,7 @@ class CpuKernel:
             and x.dtype in _TYPES
             and not (x.requires_grad and torch.is_grad_enabled())
             and {layout.transform, layout.salient_transform} <= set(_TRANSFORMS)
-            and native.available(self._path(x))
+            and native.available(self.path_for(x))
         )
 
     def suits(self, packed: PackedWeight, x: torch.Tensor) -> bool:
@@ -117,7 +117,7 @@ class CpuKernel:
         :param layout: the columns of the weights that will follow
         :raises ConfigError: if the width differs or the processor does not run this kernel
         """
-        library, path = _library(), self._path(x)
+        library, path = _library(), self.path_for(x)
         if x.shape[-1] != layout.in_features:
             raise ConfigError(
                 f'the packed weight reads {layout.in_features} features, got {x.shape[-1]}'
@@ -173,7 +173,8 @@ class CpuKernel:
         native.check(status, f'kernel {path}, {prepared.rows} rows')
         return out
 
-    def _path(self, x: torch.Tensor) -> str:
+    def path_for(self, x: torch.Tensor) -> str:
+        """Return the path that takes activations of this type."""
         return self.wide if x.dtype == torch.float32 else self.path
 
 

@@ -92,6 +92,8 @@ def declare(library: ctypes.CDLL) -> ctypes.CDLL:
     library.hb_multiply.argtypes = (
         ctypes.c_int, reference(Weight), _pointer, _size, reference(Output), ctypes.c_int,
     )  # fmt: skip
+    library.hb_peak.restype = ctypes.c_double
+    library.hb_peak.argtypes = (ctypes.c_int, _size)
     library.hb_chunk_sums.argtypes = (reference(Weight), _pointer)
     return library
 

@@ -16,12 +16,56 @@
 
 from collections.abc import Callable
 from typing import Any
+from weakref import ref
 
-from hbvla_ros.kernels.dispatch import binary_linear
+from hbvla_ros.kernels.cpu import CpuKernel, Prepared
+from hbvla_ros.kernels.dispatch import binary_linear, choose, load_kernel
 from hbvla_ros.kernels.gpu import place
 from hbvla_ros.kernels.packing import PackedWeight
 import torch
 from torch import nn
+
+
+class Siblings:
+    """
+    Layers that one parent calls with the same input, such as q, k and v.
+
+    The activations are prepared for the first of them and kept until the last has run. Whoever
+    calls them must not change the input in between.
+    """
+
+    def __init__(self, count: int) -> None:
+        """
+        Expect calls.
+
+        :param count: of layers that share columns
+        """
+        self._count = count
+        self._left = 0
+        self._source: Callable[[], torch.Tensor | None] = lambda: None
+        self._version = 0
+        self._prepared: Prepared | None = None
+
+    def linear(
+        self, x: torch.Tensor, packed: PackedWeight, bias: torch.Tensor | None
+    ) -> torch.Tensor:
+        """Compute like ``binary_linear``, with the preparation shared where the kernel can."""
+        kernel = load_kernel(choose(packed, x))
+        if not isinstance(kernel, CpuKernel):
+            return binary_linear(x, packed, bias)
+        prepared = self._prepared
+        # Inference tensors have no version: there the rule above is all there is.
+        version = 0 if x.is_inference() else x._version  # noqa: SLF001
+        same = self._source() is x and self._version == version
+        if prepared is None or not same or prepared.path != kernel.path_for(x):
+            prepared = kernel.prepare(x, packed.layout)
+            self._prepared, self._source, self._left = prepared, ref(x), self._count
+            self._version = version
+        self._left -= 1
+        if self._left == 0:
+            self._prepared = None
+        product = kernel.multiply(prepared, packed, x.dtype, bias)
+        return product.view(*x.shape[:-1], packed.out_features)
 
 
 class BinaryLinear(nn.Module):
@@ -42,6 +86,7 @@ class BinaryLinear(nn.Module):
         super().__init__()
         self.packed = packed
         self.bias = None if bias is None else nn.Parameter(bias, requires_grad=False)
+        self.siblings: Siblings | None = None
 
     @property
     def in_features(self) -> int:
@@ -55,7 +100,8 @@ class BinaryLinear(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Multiply ``[..., in_features]`` to ``[..., out_features]``, in the dtype of ``x``."""
-        return binary_linear(x, self.packed, self.bias)
+        product = binary_linear if self.siblings is None else self.siblings.linear
+        return product(x, self.packed, self.bias)
 
     def _apply(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> 'BinaryLinear':
         """Move like any module, in the form that is computed on there; never cast."""

@@ -15,7 +15,7 @@
 """Build a runnable model from a packed artifact."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 import re
 
@@ -23,7 +23,7 @@ from hbvla_ros.artifact.manifest import Manifest
 from hbvla_ros.artifact.store import Artifact, load_artifact
 from hbvla_ros.core.errors import ArtifactError, ConfigError
 from hbvla_ros.kernels.dispatch import choose
-from hbvla_ros.kernels.packing import unpack
+from hbvla_ros.kernels.packing import PackedWeight, unpack
 from hbvla_ros.models.base import MODELS, PolicyFacts, VlaModel
 from hbvla_ros.models.linear import BinaryLinear
 from hbvla_ros.models.surgery import insert_packed
@@ -32,6 +32,8 @@ import torch
 _MODULATION = re.compile(r'\.blocks\.\d+\.(scale|shift)\.')
 PACKED, DEQUANT = 'packed', 'dequant'
 BACKENDS = (PACKED, DEQUANT)
+EXACT, INT8 = 'exact', 'int8'
+ACTIVATIONS = (EXACT, INT8)
 _TOKENS = 256  # of a forward pass: a picture or more
 
 
@@ -43,17 +45,30 @@ class LoadedModel:
     manifest: Manifest
 
 
-def load_packed(path: Path, *, backend: str = PACKED) -> LoadedModel:
+def load_packed(path: Path, *, backend: str = PACKED, activations: str = EXACT) -> LoadedModel:
     """
     Load and verify an artifact and build its model on the CPU.
 
     :param path: the artifact folder
     :param backend: ``packed`` keeps the weights packed, ``dequant`` restores dense ones from them
+    :param activations: ``exact``, or ``int8`` in the layers whose manifest entry allows it
     :raises ArtifactError: if the artifact is damaged or does not fit its own architecture
-    :raises ConfigError: for an unknown backend
+    :raises ConfigError: for an unknown backend or kind of activations
     """
     artifact = load_artifact(path)
+    if activations not in ACTIVATIONS:
+        raise ConfigError(f'unknown activations {activations!r}; known: {", ".join(ACTIVATIONS)}')
+    if activations == INT8:
+        artifact = replace(artifact, layers=_with_int8(artifact))
     return LoadedModel(build_packed(artifact, backend=backend), artifact.manifest)
+
+
+def _with_int8(artifact: Artifact) -> dict[str, PackedWeight]:
+    entries = artifact.manifest.layers
+    return {
+        name: replace(packed, allows_int8=entries[name].allows_int8)
+        for name, packed in artifact.layers.items()
+    }
 
 
 def build_packed(artifact: Artifact, *, backend: str = PACKED) -> VlaModel:

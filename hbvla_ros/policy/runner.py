@@ -30,7 +30,7 @@ from hbvla_ros.core.errors import ConfigError
 from hbvla_ros.core.observation import Observation
 from hbvla_ros.core.robot import RobotSpec
 from hbvla_ros.models.base import PolicyFacts, VlaModel
-from hbvla_ros.models.packed import kernels_of, load_packed, PACKED, weights_of
+from hbvla_ros.models.packed import EXACT, kernels_of, load_packed, PACKED, weights_of
 from hbvla_ros.policy.checks import Check, check_model, free_bytes
 import torch
 
@@ -93,12 +93,13 @@ class Policy:
         )
 
 
-def load_policy(
+def load_policy(  # noqa: PLR0913 - the choices of an operator, by name
     path: Path,
     *,
     backend: str = PACKED,
     device: str = 'cpu',
     dtype: str = 'auto',
+    activations: str = EXACT,
     num_threads: int = 0,
     on_instruction: str = AUTO,
 ) -> Policy:
@@ -109,6 +110,7 @@ def load_policy(
     :param backend: ``packed`` or ``dequant``
     :param device: a torch device name
     :param dtype: ``float32``, ``bfloat16`` or ``auto`` (bfloat16 on a GPU, float32 on a CPU)
+    :param activations: ``exact``, or ``int8`` in the layers that passed when they were quantized
     :param num_threads: threads of torch, 0 leaves its default
     :param on_instruction: ``keep`` weights that only a new instruction needs (FiLM), ``release``
         them and read them from the artifact when one comes, or ``auto``: release where less than
@@ -127,13 +129,14 @@ def load_policy(
         dtype = 'float32' if where.type == 'cpu' else 'bfloat16'
     if dtype not in DTYPES:
         raise ConfigError(f'unknown dtype {dtype!r}; known: auto, {", ".join(DTYPES)}')
-    loaded = load_packed(path, backend=backend)
+    loaded = load_packed(path, backend=backend, activations=activations)
     model = loaded.model.to(device=where, dtype=DTYPES[dtype])
     short = free_bytes(where) < _SHORT_BYTES
     released = 0
     if on_instruction == RELEASE or (on_instruction == AUTO and short):
         released = model.release(partial(read_tensor, path))
     summary = _summary(path, loaded.manifest) | {'backend': backend, 'dtype': dtype}
+    summary['activations'] = activations
     summary['released_bytes'] = released
     if backend == PACKED:
         summary['kernel'] = kernels_of(model)

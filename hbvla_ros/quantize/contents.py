@@ -25,6 +25,7 @@ from hbvla_ros.binarize.weight import BinaryWeight
 from hbvla_ros.core.episodes.find import recording_kind
 from hbvla_ros.kernels.packing import pack, PackedWeight, permutation_bytes
 from hbvla_ros.models.packed import compact
+from hbvla_ros.quantize.int8_gate import int8_errors
 from hbvla_ros.quantize.preparation import Provenance
 from hbvla_ros.quantize.samples import SYNTHETIC
 from hbvla_ros.quantize.state import BlockJob, QuantizedLayer
@@ -43,7 +44,11 @@ def artifact_contents(work: BlockJob, provenance: Provenance) -> Artifact:
     replaced = {f'{name}.weight' for name in layers}
     state = work.model.state_dict()
     kept = {name: compact(tensor) for name, tensor in state.items() if name not in replaced}
-    entries = {name: _entry(work.layers, name, layers[name]) for name in layers}
+    errors = int8_errors(work, layers)
+    entries = {
+        name: replace(_entry(work.layers, name, layers[name]), int8_error=errors[name])
+        for name in layers
+    }
     job = provenance.job
     manifest = Manifest(
         package_version=__version__,

@@ -77,6 +77,7 @@ def load(settings: PolicyParameters, robot: RobotSpec, loader: Loader | None) ->
         backend=settings.backend,
         device=settings.device,
         dtype=settings.dtype,
+        activations=settings.activations,
         num_threads=settings.num_threads,
         on_instruction=settings.on_instruction,
     )

@@ -146,6 +146,11 @@ class PolicyParameters:
     dtype: str = _setting(
         'auto', 'precision of the activations', choices=('auto', 'float32', 'bfloat16')
     )
+    activations: str = _setting(
+        'exact',
+        'exact, or int8 in the layers whose error with it was measured and is at most 1 %',
+        choices=('exact', 'int8'),
+    )
     image_transport: str = _setting(
         'raw',
         'Image, or CompressedImage on the topic with /compressed appended',

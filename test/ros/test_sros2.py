@@ -14,12 +14,18 @@
 
 """The SROS2 policy allows what the nodes use, and nothing else."""
 
+from collections.abc import Iterator
+from pathlib import Path
+import threading
 from typing import Any
 import xml.etree.ElementTree as ElementTree
 
 from builders import REPOSITORY
+from hbvla_ros.quantize.job import QuantizeJob
+from hbvla_ros.quantize.progress import Progress
 from hbvla_ros.ros.action_executor_node import ActionExecutorNode
 from hbvla_ros.ros.policy_node import PolicyNode
+from hbvla_ros.ros.quantize_node import QuantizeNode
 import pytest
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
@@ -70,6 +76,25 @@ def test_a_node_may_use_exactly_what_it_uses(graph: Any, name: str) -> None:
     node = build(graph, name)
     assert node.trigger_configure() is SUCCESS
     assert node.trigger_activate() is SUCCESS
+    compare(graph, name)
+
+
+def test_the_quantize_node_may_use_exactly_what_it_uses(graph: Any) -> None:
+    done = threading.Event()
+
+    def job(_job: Any, _robots: Path) -> Iterator[Progress]:
+        done.wait(30)
+        yield Progress(1, 1, 'verify', 'all good')
+
+    values = {'checkpoint': '/in', 'output': '/out'}
+    overrides = [Parameter(name, value=value) for name, value in values.items()]
+    graph.add(QuantizeNode(QuantizeJob, job, context=graph.context, parameter_overrides=overrides))
+    compare(graph, 'hbvla_quantize')
+    done.set()
+
+
+def compare(graph: Any, name: str) -> None:
+    """Compare what a node uses with its enclave."""
     probe = graph.probe
     graph.until(lambda: name in probe.get_node_names(), 'the node')
     publishers = used(probe.get_publisher_names_and_types_by_node(name, '/'))

@@ -14,9 +14,9 @@
 
 // Products on tile registers: bf16 (one plane, or three that add up to a float32) and int8.
 //
-// A task is a strip of weights. Its rows are unpacked once into a panel that stays in the second
-// cache; pairs of 16-row tiles of activations pass by, a stretch of columns that fits the first
-// cache at a time. Sums wait in `sums`, in the order of the tiles, until a segment ends.
+// A task is a strip of weights. Its rows are unpacked once, as the first activations need them,
+// into a panel that stays in the second cache; pairs of 16-row tiles of activations pass by, a
+// stretch of columns that fits the first cache at a time. Sums wait in `sums`, in the order of the tiles, until a segment ends.
 
 #include "internal.h"
 
@@ -30,7 +30,8 @@ namespace hb {
 namespace {
 
 constexpr int64_t kTile = 256;           // sums of one tile
-constexpr int64_t kPanelBytes = 1 << 19; // unpacked weights of one strip
+constexpr int64_t kPanelBytes = 1 << 20; // unpacked weights of one strip
+constexpr int64_t kStrip = 16;           // blocks of 16 rows of weights in one task
 constexpr int64_t kMostRows = 640;       // rows of activations whose sums fit beside them
 
 struct alignas(64) Config {
@@ -39,12 +40,17 @@ struct alignas(64) Config {
   uint8_t rows[16] = {};
 };
 
+// The intrinsics of GCC do not tell the compiler what they read: without this it may leave out or
+// move the stores before them.
+inline void settle() { __asm__ volatile("" ::: "memory"); }
+
 void configure() {
   Config config;
   for (int i = 0; i < 8; ++i) {
     config.bytes[i] = 64;
     config.rows[i] = 16;
   }
+  __asm__ volatile("" ::"r"(&config) : "memory");
   _tile_loadconfig(&config);
 }
 
@@ -90,9 +96,6 @@ struct Stretch {
   float* sums;  // four tiles
   bool opens;
 };
-
-// The intrinsics of GCC do not tell the compiler what they read.
-inline void settle() { __asm__ volatile("" ::: "memory"); }
 
 template <bool TWO>
 inline void clear() {
@@ -145,6 +148,10 @@ inline void halves(const Stretch& s) {
   store<TWO>(s.sums);
 }
 
+inline __m512 number(const int32_t* products) {
+  return _mm512_cvtepi32_ps(_mm512_load_si512(products));
+}
+
 // Integer sums of one chunk, scaled and added to the sums.
 template <bool TWO>
 inline void bytes(const Stretch& s, const float* scales, int32_t* products) {
@@ -169,16 +176,23 @@ inline void bytes(const Stretch& s, const float* scales, int32_t* products) {
     if (s.opens) {
 #pragma GCC unroll 16
       for (int i = 0; i < 16; ++i)
-        _mm512_store_ps(to + i * 16, _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_load_si512(from + i * 16)),
+        _mm512_store_ps(to + i * 16, _mm512_mul_ps(number(from + i * 16),
                                                    _mm512_set1_ps(by[i])));
     } else {
 #pragma GCC unroll 16
       for (int i = 0; i < 16; ++i)
-        _mm512_store_ps(to + i * 16, _mm512_fmadd_ps(_mm512_cvtepi32_ps(_mm512_load_si512(from + i * 16)),
-                                                     _mm512_set1_ps(by[i]), _mm512_load_ps(to + i * 16)));
+        _mm512_store_ps(to + i * 16, _mm512_fmadd_ps(number(from + i * 16), _mm512_set1_ps(by[i]),
+                                                     _mm512_load_ps(to + i * 16)));
     }
   }
 }
+
+// Columns first .. last of one segment, unpacked at once.
+struct Span {
+  int64_t first, last, chunk;
+  int segment;
+  bool opens, closes;
+};
 
 struct Strip {
   Multiply& job;
@@ -193,66 +207,64 @@ struct Strip {
   int64_t step, tile_columns, plane;  // bytes of 16 rows of activations; columns of a tile
 
   int64_t pairs() const { return (blocks + 1) / 2; }
-  int64_t offset(int64_t m, int64_t j) const { return ((m - row) / kTiles * pairs() + j) * 4 * kTile; }
+  int64_t place(int64_t m, int64_t j) const {
+    return ((m - row) / kTiles * pairs() + j) * 4 * kTile;
+  }
+  // Sums that no other span adds to are kept in the same, warm, place.
+  int64_t offset(const Span& span, int64_t m, int64_t j) const {
+    return span.opens && span.closes ? j * 4 * kTile : place(m, j);
+  }
 };
 
-// Columns first .. last of one segment, unpacked at once.
-struct Span {
-  int64_t first, last, chunk;
-  int segment;
-  bool opens, closes;
-};
-
-void unpack(const Strip& s, const Span& span) {
+// Unpacks columns first .. last of a pair of blocks to where the panel of the span has them.
+void unpack(const Strip& s, const Span& span, int64_t j, int64_t first, int64_t last) {
   const Multiply& job = s.job;
-  const int64_t columns = span.last - span.first, bytes = columns * kRows * (s.int8 ? 1 : 2);
-  for (int64_t b = 0; b < s.blocks; ++b) {
-    const int64_t place = (s.block + b) * job.widths.all() + span.first;
+  const int64_t panel = (span.last - span.first) / s.tile_columns * 1024;
+  char* out = s.panel + (first - span.first) / s.tile_columns * 1024;
+  for (int64_t b = 2 * j; b < least(2 * j + 2, s.blocks); ++b) {
+    const int64_t place = (s.block + b) * job.widths.all() + first;
     const uint64_t* bits = job.weight->bits + place / 4;
     const int8_t* levels = job.weight->levels + place / kGroup * 32;
-    (s.int8 ? unpack_bytes : unpack_halves)(bits, levels, columns, s.panel + b * bytes);
+    (s.int8 ? unpack_bytes : unpack_halves)(bits, levels, last - first, out + b * panel);
   }
 }
 
-// Scales the sums of a finished segment; adds them to those before, or writes the output.
-void finish_tile(const Strip& s, const Span& span, const float* sums, float* partial, int64_t m,
-                 int64_t block) {
+// Scales the sums of a finished segment of one row of activations; adds them to those before, or
+// writes the output. Row by row: rows of the output lie in pages of their own.
+void finish_row(const Strip& s, const Span& span, int64_t m) {
   const Multiply& job = s.job;
-  const int64_t left = job.weight->out_features - block * kRows;
-  const int64_t rows = least(kRows, job.count - m);
-  if (left <= 0 || rows <= 0) return;
-  const __mmask16 mask = left >= kRows ? 0xffff : static_cast<__mmask16>((1 << left) - 1);
   const float* scales = job.weight->row_scale + span.segment * job.weight->out_features;
-  const __m512 scale = _mm512_maskz_loadu_ps(mask, scales + block * kRows);
   const bool last = span.segment + 1 == segments(job.widths);
-  const __m512 bias = job.output.bias ? _mm512_maskz_loadu_ps(mask, job.output.bias + block * kRows)
-                                      : _mm512_setzero_ps();
-  for (int64_t i = 0; i < rows; ++i) {
-    const __m512 before = span.segment ? _mm512_load_ps(partial + i * 16) : _mm512_setzero_ps();
-    const __m512 sum = _mm512_fmadd_ps(_mm512_load_ps(sums + i * 16), scale, before);
+  const int64_t within = (m - s.row) % kTiles;
+  const int64_t tile = within / kRows * 2 * kTile + within % kRows * 16;
+  for (int64_t b = 0; b < s.blocks; ++b) {
+    const int64_t column = (s.block + b) * kRows, left = job.weight->out_features - column;
+    const __mmask16 mask = left >= kRows ? 0xffff : static_cast<__mmask16>((1 << left) - 1);
+    const __m512 scale = _mm512_maskz_loadu_ps(mask, scales + column);
+    const int64_t at = b % 2 * kTile + tile;
+    float* partial = s.partial ? s.partial + s.place(m, b / 2) + at : nullptr;
+    const __m512 before = span.segment ? _mm512_load_ps(partial) : _mm512_setzero_ps();
+    __m512 value = _mm512_load_ps(s.sums + s.offset(span, m, b / 2) + at);
+    value = _mm512_fmadd_ps(value, scale, before);
     if (!last) {
-      _mm512_store_ps(partial + i * 16, sum);
+      _mm512_store_ps(partial, value);
       continue;
     }
-    const __m512 value = _mm512_add_ps(sum, bias);
-    const int64_t at = (m + i) * job.output.stride + block * kRows;
+    if (job.output.bias)
+      value = _mm512_add_ps(value, _mm512_maskz_loadu_ps(mask, job.output.bias + column));
+    const int64_t to = m * job.output.stride + column;
     if (job.output.type == HB_FLOAT32)
-      _mm512_mask_storeu_ps(static_cast<float*>(job.output.data) + at, mask, value);
+      _mm512_mask_storeu_ps(static_cast<float*>(job.output.data) + to, mask, value);
     else
-      _mm256_mask_storeu_epi16(static_cast<uint16_t*>(job.output.data) + at, mask,
+      _mm256_mask_storeu_epi16(static_cast<uint16_t*>(job.output.data) + to, mask,
                                reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(value)));
   }
 }
 
-void finish(const Strip& s, const Span& span, int64_t m, int64_t j) {
-  for (int t = 0; t < 4; ++t)
-    finish_tile(s, span, s.sums + s.offset(m, j) + t * kTile,
-                s.partial ? s.partial + s.offset(m, j) + t * kTile : nullptr, m + t / 2 * kRows,
-                s.block + 2 * j + t % 2);
-}
-
 void multiply_pair(const Strip& s, const Stretch& stretch, bool two, const float* scales) {
-  if (s.int8) return two ? bytes<true>(stretch, scales, s.products) : bytes<false>(stretch, scales, s.products);
+  if (s.int8)
+    return two ? bytes<true>(stretch, scales, s.products)
+               : bytes<false>(stretch, scales, s.products);
   if (s.planes == 1) return two ? halves<1, true>(stretch) : halves<1, false>(stretch);
   return two ? halves<3, true>(stretch) : halves<3, false>(stretch);
 }
@@ -261,6 +273,7 @@ void multiply_pair(const Strip& s, const Stretch& stretch, bool two, const float
 void pass(const Strip& s, const Span& span, int64_t m) {
   const Multiply& job = s.job;
   const bool two = m + kRows < job.count;
+  const bool first = m == s.row;
   const int64_t length = s.int8 ? kChunk : s.planes == 1 ? kChunk / 2 : kChunk / 4;
   const int64_t panel = (span.last - span.first) / s.tile_columns * 1024;
   const char* a0 = s.a + m / kRows * s.step;
@@ -269,28 +282,31 @@ void pass(const Strip& s, const Span& span, int64_t m) {
   for (int64_t k = span.first; k < span.last; k += length, ++chunk) {
     const int64_t last = least(k + length, span.last);
     const char* a = a0 + k / s.tile_columns * 1024;
+    const int64_t steps = (last - k) / s.tile_columns;
     for (int64_t j = 0; j < s.pairs(); ++j) {
       const char* b = s.panel + 2 * j * panel + (k - span.first) / s.tile_columns * 1024;
+      if (first) unpack(s, span, j, k, last);
       const bool alone = 2 * j + 1 == s.blocks;  // its twin is computed twice and dropped
-      multiply_pair(s, {a, a + s.step, s.plane, b, alone ? b : b + panel, (last - k) / s.tile_columns,
-                        s.sums + s.offset(m, j), span.opens && k == span.first},
+      multiply_pair(s, {a, a + s.step, s.plane, b, alone ? b : b + panel, steps,
+                        s.sums + s.offset(span, m, j), span.opens && k == span.first},
                     two, s.int8 ? scales + chunk * padded_rows(job.count) : nullptr);
-      if (span.closes && last == span.last) finish(s, span, m, j);
     }
   }
+  if (!span.closes) return;
+  for (int64_t row = m; row < least(m + kTiles, job.count); ++row) finish_row(s, span, row);
 }
 
 void run(const Strip& s) {
   const Widths& widths = s.job.widths;
   const int64_t one = s.blocks * kRows * (s.int8 ? 1 : 2);
-  const int64_t most = kPanelBytes / one / kChunk * kChunk > kChunk ? kPanelBytes / one / kChunk * kChunk : kChunk;
+  const int64_t fitting = kPanelBytes / one / kChunk * kChunk;
+  const int64_t most = fitting > kChunk ? fitting : kChunk;
   int64_t chunk = 0;
   for (int64_t first = 0; first < widths.all();) {
     const bool salient = first >= widths.plain;
     const int64_t begin = salient ? widths.plain : 0, end = salient ? widths.all() : widths.plain;
     const Span span{first, least(first + most, end), chunk, salient && widths.plain ? 1 : 0,
                     first == begin, least(first + most, end) == end};
-    unpack(s, span);
     for (int64_t m = s.row; m < s.row + s.rows; m += kTiles) pass(s, span, m);
     chunk += (span.last - span.first + kChunk - 1) / kChunk;
     first = span.last;
@@ -299,10 +315,8 @@ void run(const Strip& s) {
 
 }  // namespace
 
-int64_t amx_strip(int path, int64_t rows, int64_t blocks, int threads) {
-  (void)path;
-  (void)rows;
-  int64_t strip = 16;
+int64_t amx_strip(int64_t blocks, int threads) {
+  int64_t strip = kStrip;
   while (strip > 2 && (blocks + strip - 1) / strip < 2 * threads) strip /= 2;
   return strip;
 }
@@ -331,6 +345,25 @@ void multiply_amx(void* context, int task) {
          kRows * job.widths.all() * element, int8 ? 64 : 32,
          padded_rows(job.count) * job.widths.all() * element});
   _tile_release();
+}
+
+double peak_amx(int path, int64_t repeats) {
+  configure();
+  for (int64_t i = 0; i < repeats; ++i) {
+    if (path == HB_AMX_INT8) {
+      _tile_dpbssd(0, 4, 6);
+      _tile_dpbssd(1, 4, 7);
+      _tile_dpbssd(2, 5, 6);
+      _tile_dpbssd(3, 5, 7);
+    } else {
+      _tile_dpbf16ps(0, 4, 6);
+      _tile_dpbf16ps(1, 4, 7);
+      _tile_dpbf16ps(2, 5, 6);
+      _tile_dpbf16ps(3, 5, 7);
+    }
+  }
+  _tile_release();
+  return static_cast<double>(repeats) * 4 * 2 * 16 * 16 * (path == HB_AMX_INT8 ? 64 : 32);
 }
 
 }  // namespace hb

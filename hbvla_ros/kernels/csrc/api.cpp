@@ -41,7 +41,8 @@ bool tiled(Format format) { return format == A16 || format == A16_SPLIT || forma
 
 int check_columns(const hb_columns& columns) {
   if (!columns.sources) return HB_NULL;
-  if (!good({columns.plain_width, columns.salient_width}) || !fits(columns.in_features, kMostColumns))
+  if (!good({columns.plain_width, columns.salient_width}) ||
+      !fits(columns.in_features, kMostColumns))
     return HB_SHAPE;
   if (!fits(columns.plain_transform + 1, 8) || !fits(columns.salient_transform + 1, 8))
     return HB_SHAPE;
@@ -89,11 +90,12 @@ struct Plan {
 };
 
 Plan plan(int path, int64_t rows, int64_t blocks, int threads) {
+  (void)rows, (void)blocks, (void)threads;  // not every processor has a path that needs them
   switch (path) {
 #if defined(__x86_64__)
     case HB_AMX_BF16:
     case HB_AMX_SPLIT:
-    case HB_AMX_INT8: return {multiply_amx, amx_strip(path, rows, blocks, threads)};
+    case HB_AMX_INT8: return {multiply_amx, amx_strip(blocks, threads)};
     case HB_AVX512: return {multiply_avx512, 1};
     case HB_LUT: return {multiply_lut, kLutBlocks};
     case HB_VNNI: return {multiply_vnni, rows <= kVnniFew ? kVnniFewBlocks : 2};
@@ -166,8 +168,24 @@ int hb_multiply(int path, const hb_weight* weight, const void* prepared, int64_t
   const hb::Plan plan = hb::plan(path, count, blocks, threads);
   hb::Multiply job{weight, {weight->plain_width, weight->salient_width},
                    static_cast<const char*>(prepared), count, *output, path, plan.blocks, 0};
-  hb::parallel(static_cast<int>((blocks + plan.blocks - 1) / plan.blocks), threads, plan.task, &job);
+  const int64_t tasks = (blocks + plan.blocks - 1) / plan.blocks;
+  hb::parallel(static_cast<int>(tasks), threads, plan.task, &job);
   return job.failed ? HB_MEMORY : HB_OK;
+}
+
+double hb_peak(int path, int64_t repeats) {
+  if (!hb::runs(path)) return 0;
+  switch (path) {
+#if defined(__x86_64__)
+    case HB_AMX_BF16:
+    case HB_AMX_SPLIT:
+    case HB_AMX_INT8: return hb::peak_amx(path, repeats);
+    case HB_VNNI: return hb::peak_vnni(repeats);
+    case HB_AVX512: return hb::peak_avx512(repeats);
+    case HB_AVX2: return hb::peak_avx2(repeats);
+#endif
+    default: return 0;
+  }
 }
 
 int hb_chunk_sums(const hb_weight* weight, int32_t* sums) {

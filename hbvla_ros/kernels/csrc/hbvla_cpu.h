@@ -81,6 +81,9 @@ HB_API int hb_prepare(int path, const struct hb_columns* columns, const void* ro
                       int64_t stride, int type, void* prepared, int threads);
 HB_API int hb_multiply(int path, const struct hb_weight* weight, const void* prepared,
                        int64_t count, const struct hb_output* output, int threads);
+// Runs the arithmetic of a path on registers alone, for a roofline; returns the operations done,
+// 0 where no peak is known.
+HB_API double hb_peak(int path, int64_t repeats);
 // Sums of the integer weights of each chunk of 512 columns; writes [chunks][16 * blocks].
 HB_API int hb_chunk_sums(const struct hb_weight* weight, int32_t* sums);
 

@@ -44,7 +44,9 @@ inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 struct Widths {
   int64_t plain, salient;
   int64_t all() const { return plain + 2 * salient; }
-  int64_t chunks() const { return (plain + kChunk - 1) / kChunk + (2 * salient + kChunk - 1) / kChunk; }
+  int64_t chunks() const {
+    return (plain + kChunk - 1) / kChunk + (2 * salient + kChunk - 1) / kChunk;
+  }
 };
 
 // Consecutive virtual columns of one segment, at most kChunk of them.
@@ -114,7 +116,11 @@ void multiply_avx512(void* multiply, int task);
 void multiply_lut(void* multiply, int task);
 void multiply_vnni(void* multiply, int task);
 void multiply_amx(void* multiply, int task);
-int64_t amx_strip(int path, int64_t rows, int64_t blocks, int threads);
+double peak_amx(int path, int64_t repeats);
+double peak_vnni(int64_t repeats);
+double peak_avx512(int64_t repeats);
+double peak_avx2(int64_t repeats);
+int64_t amx_strip(int64_t blocks, int threads);
 #elif defined(__aarch64__)
 void multiply_neon(void* multiply, int task);
 #endif

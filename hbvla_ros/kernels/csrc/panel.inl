@@ -29,7 +29,8 @@ inline void block(const float* a, int64_t stride, const float* panel, int64_t co
   Vector c[MR][kParts] = {};
   for (int64_t k = 0; k < columns; ++k) {
     Vector b[kParts];
-    for (int p = 0; p < kParts; ++p) b[p] = *reinterpret_cast<const Vector*>(panel + k * kRows + p * kVector);
+    for (int p = 0; p < kParts; ++p)
+      b[p] = *reinterpret_cast<const Vector*>(panel + k * kRows + p * kVector);
     for (int i = 0; i < MR; ++i)
       for (int p = 0; p < kParts; ++p) c[i][p] += b[p] * a[i * stride + k];
   }

@@ -168,7 +168,8 @@ void many_rows(const Strip& strip) {
     for (int64_t b = 0; b < strip.blocks; ++b)
       unpack(side_of(strip, b, chunk), chunk.last - chunk.first, strip.panel + b * kChunk * kRows);
     for (int64_t m = 0; m < strip.job.count;) {
-      const int64_t left = strip.job.count - m, count = left >= kTall ? kTall : left >= kFew ? kFew : 1;
+      const int64_t left = strip.job.count - m;
+      const int64_t count = left >= kTall ? kTall : left >= kFew ? kFew : 1;
       const Product product = count == kTall ? tall<kTall> : count == kFew ? tall<kFew> : tall<1>;
       __m512i found[kTall][2];
       product(strip.a + m * strip.stride + chunk.first, strip.stride, strip.panel,
@@ -201,10 +202,22 @@ void multiply_vnni(void* context, int task) {
     const int64_t blocks = least(step, all - block);
     memset(sums, 0, blocks * size * 4);
     if (blocks < step) memset(panel, 0, kChunk * kRows * 2);
-    const Strip strip{job, block, blocks, a, job.widths.all() + kPad8, sums + 2 * size, sums, panel};
+    const Strip strip{job,  block, blocks, a, job.widths.all() + kPad8, sums + 2 * size,
+                      sums, panel};
     few ? few_rows(strip) : many_rows(strip);
     for (int64_t b = 0; b < blocks; ++b) store_block(job, block + b, sums + b * size);
   }
+}
+
+double peak_vnni(int64_t repeats) {
+  __m512i sums[12] = {}, a = {}, b = {};
+  for (int64_t i = 0; i < repeats; ++i)
+#pragma GCC unroll 12
+    for (int k = 0; k < 12; ++k) {
+      sums[k] = _mm512_dpbusd_epi32(sums[k], a, b);
+      __asm__ volatile("" : "+v"(sums[k]));  // the result counts as used
+    }
+  return static_cast<double>(repeats) * 12 * 128;
 }
 
 }  // namespace hb
