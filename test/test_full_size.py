@@ -72,12 +72,8 @@ def test_the_config_is_that_of_the_published_checkpoint():
 
 
 def test_a_module_pays_for_its_own_time_only():
-    class Slow(torch.nn.Linear):
-        def forward(self, x):
-            time.sleep(0.02)
-            return super().forward(x)
-
-    inner = Slow(2, 2)
+    inner = torch.nn.Linear(2, 2)
+    inner.forward = lambda x: time.sleep(0.02) or x
     model = torch.nn.ModuleDict({'language_model': torch.nn.Sequential(inner)})
     model.forward = lambda x: model['language_model'](x)
     began = time.perf_counter()
