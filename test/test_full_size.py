@@ -20,10 +20,12 @@ import time
 from benchmarks.charged import charged
 from benchmarks.full_size_files import full_config, skeleton, write_artifact
 from benchmarks.full_size_stages import observation, TOKENS
+from benchmarks.growth import packed_language_model
 from builders import ROBOTS
 from hbvla_ros.artifact.store import load_artifact, save_artifact
 from hbvla_ros.core.robot import find_robot
 from hbvla_ros.core.scene import synthetic_observations
+from hbvla_ros.models.linear import BinaryLinear
 from hbvla_ros.models.prismatic.config import LanguageConfig
 from hbvla_ros.models.tiny import ARCH, LANGUAGE
 from hbvla_ros.models.vit import VitConfig
@@ -70,12 +72,8 @@ def test_the_config_is_that_of_the_published_checkpoint():
 
 
 def test_a_module_pays_for_its_own_time_only():
-    class Slow(torch.nn.Linear):
-        def forward(self, x):
-            time.sleep(0.02)
-            return super().forward(x)
-
-    inner = Slow(2, 2)
+    inner = torch.nn.Linear(2, 2)
+    inner.forward = lambda x: time.sleep(0.02) or x
     model = torch.nn.ModuleDict({'language_model': torch.nn.Sequential(inner)})
     model.forward = lambda x: model['language_model'](x)
     began = time.perf_counter()
@@ -92,3 +90,12 @@ def test_the_question_of_the_benchmark_makes_the_sequence_of_the_published_lengt
     inputs = observation(model).instruction
     ids = len(model._prompt.ids(inputs)) + 1  # the end token
     assert ids + 2 * 256 + 1 + 8 * 7 == TOKENS == 605
+
+
+def test_the_language_model_of_the_growth_benchmark_is_packed_and_finite():
+    model = packed_language_model(layers=1, width=256)
+    linears = [module for module in model.modules() if isinstance(module, BinaryLinear)]
+    assert len(linears) == 7
+    out = model(torch.randn(1, 3, 256, generator=torch.Generator().manual_seed(0)).bfloat16())
+    assert out.shape == (1, 3, 256)
+    assert torch.isfinite(out).all()
