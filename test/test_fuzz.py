@@ -76,7 +76,8 @@ def test_a_manifest_that_means_the_same_in_other_characters_is_refused(
 ) -> None:
     text = (tiny_artifact / 'manifest.json').read_text(encoding='utf-8')
     place = text.index(old, len(text) // 2)
-    text = text[:place] + new + text[place + len(old) :]
+    end = place + len(old)
+    text = text[:place] + new + text[end:]
     (tmp_path / 'manifest.json').write_bytes(text.encode())
 
     with pytest.raises(ArtifactError, match='in other characters'):
