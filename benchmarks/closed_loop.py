@@ -36,10 +36,11 @@ TUNED = 'hbvla_plus:tune=block'
 # Stored bits in this narrow policy, where one plane takes 1.26; 1.42 at OpenVLA-OFT's widths.
 OURS = f'{TUNED},{TUNED}:planes=auto:plane_budget=1.55'
 METHODS = f'{DEFAULT_METHODS},{OURS}'
+DISTILLED = 'hbvla_plus:tune=distill:distill_samples=4096:planes=auto:plane_budget=1.55'
 TABLES: dict[str, list[tuple[str, ...]]] = {
     'methods': [
         ('--methods', METHODS, '--episodes', '500'),
-        ('--task', LONGER, '--methods', METHODS, '--episodes', '200'),
+        ('--task', LONGER, '--methods', f'{METHODS},{DISTILLED}', '--episodes', '100'),
     ],
     'components': [('--methods', 'rtn,hbvla,hbvla_plus', '--components', '--episodes', '100')],
     'ablation': [

@@ -16,11 +16,12 @@ Put the tables of ``closed_loop.json`` and ``ros_closed_loop.json`` into the doc
 
     .venv/bin/python -m benchmarks.closed_loop_tables
 
-Writes the tables of ``doc/closed_loop.md`` and the one of ``README.md``.
+Writes the tables of ``doc/closed_loop.md`` and those of ``README.md``.
 """
 
 from collections.abc import Callable, Sequence
 import json
+from pathlib import Path
 from typing import Any
 
 from benchmarks.record import REPOSITORY, RESULTS
@@ -179,22 +180,23 @@ MAKERS: dict[str, Callable[[Sequence[Row]], str]] = {
 }
 
 
-def page_tables(rows: Sequence[Row], ros: Row) -> dict[str, str]:
-    """Return the tables of the page by name."""
+def tables() -> dict[str, dict[str, str]]:
+    """Return the tables of both pages: by page, then by name."""
+    rows = json.loads((RESULTS / 'closed_loop.json').read_text(encoding='utf-8'))
+    ros = over_ros(json.loads((RESULTS / 'ros_closed_loop.json').read_text(encoding='utf-8')))
     of = {name: [row for row in rows if row['table'] == name] for name in MAKERS}
-    made = {name: make(of[name]) for name, make in MAKERS.items()}
-    return {**made, 'pareto': pareto(of['methods']), 'ros': over_ros(ros)}
+    made = {name: make(of[name]) for name, make in MAKERS.items() if of[name]}
+    return {
+        str(PAGE): {**made, 'pareto': pareto(of['methods']), 'ros': ros},
+        str(README): {'closed loop': short(of['methods']), 'ros': ros},
+    }
 
 
 def main() -> None:
     """Write both pages."""
-    rows = json.loads((RESULTS / 'closed_loop.json').read_text(encoding='utf-8'))
-    ros = json.loads((RESULTS / 'ros_closed_loop.json').read_text(encoding='utf-8'))
-    page = fill(PAGE.read_text(encoding='utf-8'), page_tables(rows, ros))
-    PAGE.write_text(page, encoding='utf-8')
-    wanted = [row for row in rows if row['table'] == 'methods']
-    readme = fill(README.read_text(encoding='utf-8'), {'closed loop': short(wanted)})
-    README.write_text(readme, encoding='utf-8')
+    for page, found in tables().items():
+        text = Path(page).read_text(encoding='utf-8')
+        Path(page).write_text(fill(text, found), encoding='utf-8')
 
 
 if __name__ == '__main__':

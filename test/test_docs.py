@@ -19,9 +19,11 @@ from pathlib import Path
 import re
 import shlex
 
+from benchmarks import closed_loop_tables
 from benchmarks.quantization import tables
 from benchmarks.robustness import core, dds
 from benchmarks.robustness import tables as safety
+from benchmarks.tables import fill
 from hbvla_ros.bringup.graph import ARGUMENTS
 from hbvla_ros.cli import quantize
 import pytest
@@ -108,33 +110,11 @@ def test_a_page_holds_no_machine_path(page):
     assert not re.search(r'/(work|root|home)/\w', page.read_text(encoding='utf-8'))
 
 
-def test_the_figures_of_the_readme_come_from_the_results_file():
-    results = json.loads((REPOSITORY / 'benchmarks/results/demo.json').read_text())
-    rows = dict(re.findall(r'^\| ([^|]+) \| ([\d ./]+(?:ms|MiB)?) \|$', README, re.MULTILINE))
-
-    def median(*path):
-        value = results
-        for key in path:
-            value = value[key]
-        return f'{value["median"]:.0f}'
-
-    for row, paths in {
-        'messages dropped without a reason': [('unexplained_drops',)],
-        'chunks / commands': [('chunks',), ('commands',)],
-        'inference, p50 / p99': [
-            ('latency', 'inference_p50_ms'),
-            ('latency', 'inference_p99_ms'),
-        ],
-        'observation to command, p50 / p99': [
-            ('latency', 'observation_to_command_p50_ms'),
-            ('latency', 'observation_to_command_p99_ms'),
-        ],
-        'peak memory: policy / executor': [
-            ('peak_rss_mib', 'hbvla_policy'),
-            ('peak_rss_mib', 'hbvla_executor'),
-        ],
-    }.items():
-        assert re.findall(r'\d+', rows[row]) == [median(*path) for path in paths], row
+def test_the_tables_of_closed_loop_success_come_from_the_results_files():
+    for page, made in closed_loop_tables.tables().items():
+        text = Path(page).read_text(encoding='utf-8')
+        assert fill(text, made) == text, page
+    assert '| `hbvla_plus` |' in README
 
 
 def test_the_table_of_real_matrices_comes_from_the_results_file():

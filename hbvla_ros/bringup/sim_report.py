@@ -120,7 +120,7 @@ def make_summary(
         'artifact_bytes': sum(file.stat().st_size for file in artifact.iterdir()),
         'chunks': statuses[POLICY].get('chunks', 0),
         'commands': len(commands),
-        'kernel': statuses[POLICY].get('kernel', ''),
+        'kernel': statuses[POLICY].get('policy', {}).get('kernel', ''),
         'latency_ms': {
             'inference': statuses[POLICY].get('inference', {}),
             'observation_to_command': statuses[EXECUTOR].get('observation_to_command', {}),

@@ -20,7 +20,7 @@ from hbvla_ros.evaluate.variant_store import VariantStore
 from hbvla_ros.evaluate.variants import parse_variants
 import pytest
 
-pytestmark = [pytest.mark.sim, pytest.mark.slow]
+pytestmark = [pytest.mark.sim, pytest.mark.slow, pytest.mark.timeout(600)]
 # Few samples and one draw keep the test short; the recorded tables use 256 and four.
 CHEAP = 'probe_draws=1:calibration_episodes=16'
 EPISODES = 10
