@@ -15,19 +15,17 @@
 """Put together what an artifact holds once every block is quantized."""
 
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 from hbvla_ros import __version__
 from hbvla_ros.artifact.manifest import LayerEntry, Manifest
 from hbvla_ros.artifact.store import Artifact
 from hbvla_ros.binarize.weight import BinaryWeight
-from hbvla_ros.core.episodes.find import recording_kind
 from hbvla_ros.kernels.packing import pack, PackedWeight, permutation_bytes
 from hbvla_ros.models.packed import compact
 from hbvla_ros.quantize.int8_gate import int8_errors
 from hbvla_ros.quantize.preparation import Provenance
-from hbvla_ros.quantize.samples import SYNTHETIC
+from hbvla_ros.quantize.samples import calibration_kind
 from hbvla_ros.quantize.state import BlockJob, QuantizedLayer
 import torch
 
@@ -58,7 +56,7 @@ def artifact_contents(work: BlockJob, provenance: Provenance) -> Artifact:
         source=provenance.source,
         job=_job(work, provenance),
         calibration={
-            'kind': _kind(job.calibration),
+            'kind': calibration_kind(job.calibration),
             'robot': job.robot,
             'samples': provenance.num_samples,
             'sha256': provenance.samples_hash,
@@ -84,10 +82,6 @@ def _job(work: BlockJob, provenance: Provenance) -> dict[str, Any]:
         'protect': list(job.protect),
         'chosen': job.chosen(places=False),
     }
-
-
-def _kind(calibration: str) -> str:
-    return SYNTHETIC if calibration == SYNTHETIC else recording_kind(Path(calibration))
 
 
 @torch.no_grad()

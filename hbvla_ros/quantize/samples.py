@@ -88,6 +88,15 @@ def load_samples(source: str, robot: RobotSpec, count: int, seed: int) -> list[O
     return [sample.observation for sample in load_calibration(source, robot, count, seed)]
 
 
+def calibration_kind(source: str) -> str:
+    """
+    Return what a calibration source is: ``synthetic`` or a kind of recording.
+
+    :raises CalibrationError: if it is neither
+    """
+    return SYNTHETIC if source == SYNTHETIC else recording_kind(Path(source))
+
+
 def small_pictures(observation: Observation) -> dict[str, NDArray[np.uint8]]:
     """Return the pictures of an observation at most 320 pixels wide, for a page to show."""
     small = {}

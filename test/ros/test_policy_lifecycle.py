@@ -40,6 +40,7 @@ def test_the_parameters_reach_the_loader_and_the_warm_up_is_not_counted(graph: A
             'backend': 'dequant',
             'device': 'cuda:1',
             'dtype': 'auto',
+            'activations': 'exact',
             'num_threads': 3,
             'on_instruction': 'auto',
         },
