@@ -38,12 +38,9 @@ from hbvla_ros.kernels import native
 from hbvla_ros.kernels.cpu import CpuKernel
 from hbvla_ros.kernels.dispatch import KERNELS, load_kernel
 from hbvla_ros.kernels.packing import PackedWeight
-import matplotlib as mpl
+from matplotlib.figure import Figure
 import torch
 from torch.nn import functional
-
-mpl.use('Agg')
-from matplotlib import pyplot as plt
 
 PAGE = REPOSITORY / 'doc' / 'kernels.md'
 FIGURE = REPOSITORY / 'doc' / 'images' / 'kernels.png'
@@ -243,7 +240,8 @@ def _best(rows: Sequence[dict[str, Any]], kernels: Sequence[str]) -> dict[int, f
 
 def _draw(rows: Sequence[dict[str, Any]]) -> None:
     chosen = [row for row in rows if row['rival'] == 'torch bf16' and row['threads'] == 1]
-    figure, axes = plt.subplots(1, 2, figsize=(11, 4), sharey=True)
+    figure = Figure(figsize=(11, 4))
+    axes = figure.subplots(1, 2, sharey=True)
     for axis, kinds, title in (
         (axes[0], ('amx_bf16', 'avx512_lut'), 'exact'),
         (axes[1], ('amx_int8', 'avx512_vnni'), 'int8 activations'),

@@ -203,7 +203,8 @@ def _rows(x: torch.Tensor) -> torch.Tensor:
 
 def _aligned(size: int) -> torch.Tensor:
     data = torch.empty(size + _ALIGNMENT, dtype=torch.uint8)
-    return data[-data.data_ptr() % _ALIGNMENT :]
+    start = -data.data_ptr() % _ALIGNMENT
+    return data[start:]
 
 
 def _bias(bias: torch.Tensor, out_features: int) -> torch.Tensor:
