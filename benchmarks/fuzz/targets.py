@@ -21,6 +21,7 @@ finding, and so are files that appear beside those that were read.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+import faulthandler
 from pathlib import Path
 import resource
 import shutil
@@ -108,6 +109,7 @@ def _read(target: Target, folder: Path, found: Found, right: Any) -> str:
 
     signal.signal(signal.SIGALRM, stop)
     signal.alarm(_SLOW_S)
+    faulthandler.dump_traceback_later(3 * _SLOW_S, exit=True)  # native code hears no alarm
     try:
         came = target.read(folder)
     except HbvlaError as error:
@@ -117,6 +119,7 @@ def _read(target: Target, folder: Path, found: Found, right: Any) -> str:
         return f'{type(error).__name__}: {error}'[:300]
     finally:
         signal.alarm(0)
+        faulthandler.cancel_dump_traceback_later()
     found.read += 1
     if target.meaning is None or target.meaning(came) == target.meaning(right):
         return ''

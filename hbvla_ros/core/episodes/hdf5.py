@@ -33,6 +33,7 @@ from hbvla_ros.core.episodes.episode import (
     MAX_VALUES,
     ReadConfig,
 )
+from hbvla_ros.core.episodes.hdf5_attributes import attribute
 from hbvla_ros.core.episodes.packages import needed, reading
 from hbvla_ros.core.errors import CalibrationError, ConfigError
 import numpy as np
@@ -85,13 +86,13 @@ def read_aloha_episode(path: Path, config: ReadConfig) -> Episode:
         length = int(file[STATE].shape[0])
         for camera, images in file[IMAGES].items():
             _check_images(path, camera, images, length)
-        stored = file.attrs.get('instruction', '')
+        stored = attribute(path, file, 'instruction', '')
         text = stored.decode() if isinstance(stored, bytes) else str(stored)
         return Episode(
             name=str(path),
             cameras=tuple(file[IMAGES]),
             length=length,
-            period_s=float(file.attrs.get('period_s', config.hdf5_period_s)),
+            period_s=float(attribute(path, file, 'period_s', config.hdf5_period_s)),
             instruction=choose_instruction(config.instruction, text, path.parent),
             source=_Source(path, config.bgr),
         )
@@ -108,6 +109,8 @@ def _table(path: Path, file: Any, name: str) -> NDArray[np.float32]:
     shape = file[name].shape
     if len(shape) != 2 or np.prod(shape, dtype=float) > MAX_VALUES:
         raise CalibrationError(f'{path}: {name} must be [steps, dimensions], is {shape}')
+    if file[name].dtype.kind not in 'fiu':
+        raise CalibrationError(f'{path}: {name} must hold numbers, is {file[name].dtype}')
     return np.asarray(file[name][()], dtype=np.float32)
 
 

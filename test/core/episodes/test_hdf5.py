@@ -216,6 +216,17 @@ def outcome(path):
     return 'read'
 
 
+def test_a_heap_through_which_the_library_would_walk_for_ever_is_refused(path):
+    content = bytearray(path.read_bytes())
+    # The head of the heap, the head of the instruction and its 16 letters, then what is free.
+    free = content.index(b'GCOL') + 3 * 16
+    assert content[free] == 0
+    content[free + 8] ^= 0x40
+    path.write_bytes(content)
+    with pytest.raises(CalibrationError, match=r'the heap at byte \d+ is damaged'):
+        read(path)
+
+
 def test_damage_is_a_calibration_error_and_never_anything_else(tmp_path):
     path, rng = tmp_path / 'e.hdf5', random.Random(0)
     write_aloha_episode(path, demonstration())
