@@ -64,7 +64,7 @@ def main() -> None:
             raise SystemExit(status)
         found = json.loads((CACHE / RESULTS).read_text(encoding='utf-8'))
         facts = {'checkpoint_sha256': found['about']['checkpoint_sha256']}
-        command = found['about']['command']
+        command = found['about']['command'].replace(f'{REPOSITORY}/', '')
         rows = [
             {**row, **facts, 'command': command} for row in found['rows'] if row['table'] == name
         ]
