@@ -39,7 +39,7 @@ class LayerEntry:
 
     Errors are relative output errors on the calibration set: under the plain Hessian and under the
     one weighted by token importance. ``seconds`` is the time of its whole family. ``int8_error``
-    is the relative output error that int8 activations add; None in older artifacts.
+    is the relative output error that int8 activations add; None where it was not measured.
     """
 
     shape: tuple[int, int]

@@ -44,7 +44,7 @@ def artifact_contents(work: BlockJob, provenance: Provenance) -> Artifact:
     kept = {name: compact(tensor) for name, tensor in state.items() if name not in replaced}
     errors = int8_errors(work, layers)
     entries = {
-        name: replace(_entry(work.layers, name, layers[name]), int8_error=errors[name])
+        name: replace(_entry(work.layers, name, layers[name]), int8_error=errors.get(name))
         for name in layers
     }
     job = provenance.job

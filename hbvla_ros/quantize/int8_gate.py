@@ -20,6 +20,7 @@ only those are ever run with int8 activations without being forced.
 """
 
 from collections.abc import Callable, Mapping
+import math
 from typing import Any
 
 from hbvla_ros.kernels import int8_reference, reference
@@ -39,14 +40,15 @@ def int8_errors(work: BlockJob, layers: Mapping[str, PackedWeight]) -> dict[str,
 
     :param work: a finished job; its model computes with the quantized weights
     :param layers: the packed layers by name
-    :return: the relative output error of each layer, the largest of the samples
+    :return: the relative output error of each layer, the largest of the samples; a layer that the
+        model did not run is absent
     """
-    errors = dict.fromkeys(layers, 0.0)
+    errors: dict[str, float] = {}
 
     def compare(name: str) -> Callable[[nn.Module, tuple[Any, ...]], None]:
         def hook(module: nn.Module, inputs: tuple[Any, ...]) -> None:
             del module
-            errors[name] = max(errors[name], relative_error(inputs[0], layers[name]))
+            errors[name] = max(errors.get(name, 0.0), relative_error(inputs[0], layers[name]))
 
         return hook
 
@@ -68,7 +70,8 @@ def relative_error(x: torch.Tensor, packed: PackedWeight) -> float:
 
     :param x: ``[..., in_features]``; at most 64 rows are used
     :param packed: the weights
-    :return: 0 where both are zero; infinite where only the exact output is
+    :return: 0 where both are zero; infinite where only the exact output is, or where one of them
+        is not finite: what can't be judged does not pass
     """
     rows = x.detach().float().cpu().flatten(0, -2)
     rows = rows[:: max(1, -(-rows.shape[0] // _ROWS))]
@@ -76,4 +79,5 @@ def relative_error(x: torch.Tensor, packed: PackedWeight) -> float:
     difference = (int8_reference.linear(rows, packed) - exact).norm()
     if float(difference) == 0:
         return 0.0
-    return float(difference / exact.norm())
+    error = float(difference / exact.norm())
+    return error if math.isfinite(error) else math.inf

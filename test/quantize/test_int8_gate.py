@@ -14,6 +14,8 @@
 
 """The gate of int8 activations: measured at quantization, obeyed at run time."""
 
+from types import SimpleNamespace
+
 from hbvla_ros.artifact.manifest import INT8_LIMIT
 from hbvla_ros.artifact.store import read_manifest
 from hbvla_ros.binarize.layout import ColumnLayout
@@ -22,7 +24,7 @@ from hbvla_ros.core.errors import ConfigError
 from hbvla_ros.kernels.packing import pack
 from hbvla_ros.models.linear import BinaryLinear
 from hbvla_ros.models.packed import load_packed
-from hbvla_ros.quantize.int8_gate import relative_error
+from hbvla_ros.quantize.int8_gate import int8_errors, relative_error
 import pytest
 import torch
 
@@ -49,6 +51,23 @@ def test_gaussian_activations_pass_and_outliers_do_not():
 
 def test_zeros_cost_nothing():
     assert relative_error(torch.zeros(3, 512), _packed()) == 0
+
+
+@pytest.mark.parametrize('value', [float('nan'), float('inf')])
+def test_activations_that_are_not_finite_do_not_pass(value):
+    x = torch.ones(3, 512)
+    x[1, 7] = value
+    assert relative_error(x, _packed()) == float('inf')
+
+
+def test_a_layer_that_the_model_never_runs_is_not_measured_and_does_not_pass():
+    model = torch.nn.ModuleDict(
+        {'used': torch.nn.Linear(512, 64), 'idle': torch.nn.Linear(512, 64)}
+    )
+    model.forward = lambda inputs: model['used'](inputs)
+    work = SimpleNamespace(model=model, inputs=[torch.full((2, 512), float('nan'))])
+    errors = int8_errors(work, {'used': _packed(), 'idle': _packed()})
+    assert errors == {'used': float('inf')}
 
 
 def test_the_manifest_records_the_error_of_every_layer(tiny_artifact):
