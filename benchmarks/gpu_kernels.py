@@ -36,7 +36,7 @@ from benchmarks.record import merge_rows, REPOSITORY, RESULTS
 from benchmarks.tables import fill, markdown
 from hbvla_ros.binarize.layout import ColumnLayout
 from hbvla_ros.binarize.weight import BinaryWeight
-from hbvla_ros.kernels import gpu, int8_reference, triton_exact, triton_int8
+from hbvla_ros.kernels import gpu, int8_reference, triton_linear
 from hbvla_ros.kernels.packing import pack, PackedWeight, unpack
 import numpy as np
 import torch
@@ -98,8 +98,8 @@ def measure(
     g = torch.Generator(device='cuda').manual_seed(rows)
     x = torch.randn(rows, dense.shape[1], device='cuda', generator=g).to(torch.bfloat16)
     calls: dict[str, Call] = {
-        'triton': lambda: triton_exact.linear(x, packed),
-        'triton_int8': lambda: triton_int8.linear(x, packed),
+        'triton': lambda: triton_linear.EXACT.linear(x, packed),
+        'triton_int8': lambda: triton_linear.INT8.linear(x, packed),
         'cublas_bf16': lambda: torch.matmul(x, dense.T),
     }
     errors = check(calls, x, packed)

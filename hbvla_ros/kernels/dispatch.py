@@ -34,8 +34,8 @@ import torch
 
 _LOG = logging.getLogger(__name__)
 KERNELS = {
-    'triton_int8': 'hbvla_ros.kernels.triton_int8',
-    'triton': 'hbvla_ros.kernels.triton_exact',
+    'triton_int8': 'hbvla_ros.kernels.triton_linear:INT8',
+    'triton': 'hbvla_ros.kernels.triton_linear:EXACT',
     'amx_int8': 'hbvla_ros.kernels.cpu:AMX_INT8',
     'avx512_vnni': 'hbvla_ros.kernels.cpu:AVX512_VNNI',
     'avx2_int8': 'hbvla_ros.kernels.cpu:AVX2_INT8',

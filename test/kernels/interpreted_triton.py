@@ -21,7 +21,7 @@ bfloat16 is not usable, so float16 stands for both.
 
 from hbvla_ros.binarize.layout import ColumnLayout
 from hbvla_ros.binarize.weight import BinaryWeight
-from hbvla_ros.kernels import gpu_tiles, int8_reference, triton_exact, triton_int8, triton_launch
+from hbvla_ros.kernels import gpu_tiles, int8_reference, triton_launch, triton_linear
 from hbvla_ros.kernels.packing import pack, striped
 import pytest
 import torch
@@ -66,7 +66,7 @@ def test_the_exact_product_is_the_dense_one(case, dtype):
     *shape, rows = case
     weight = made(*shape)
     x = inputs(rows, shape[1], dtype)
-    got = triton_exact.linear(x, striped(pack(weight)))
+    got = triton_linear.EXACT.linear(x, striped(pack(weight)))
     dense = x.double() @ weight.dequantize().double().T
     assert got.dtype == dtype
     assert (got - dense).abs().max() <= EXACT[dtype] * dense.abs().max()
@@ -77,7 +77,7 @@ def test_the_int8_product_is_that_of_the_integer_reference(case):
     *shape, rows = case
     packed, x = pack(made(*shape)), inputs(rows, shape[1])
     expected = int8_reference.linear(x, packed)
-    got = triton_int8.linear(x, striped(packed))
+    got = triton_linear.INT8.linear(x, striped(packed))
     # A value in the middle of two whole numbers may fall to either side of it, and sums of chunks
     # are rounded in another order.
     close = torch.isclose(got, expected, rtol=1e-5, atol=1e-6 * float(expected.abs().max()))
@@ -103,7 +103,7 @@ def test_activations_are_rounded_as_the_integer_reference_rounds_them():
 def test_an_activation_that_is_not_finite_spoils_its_own_token_only(bad):
     packed, x = striped(pack(made(16, 640, 128, 'haar', 'haar'))), inputs(3, 640)
     x[1, 5] = bad
-    got = triton_int8.linear(x, packed)
+    got = triton_linear.INT8.linear(x, packed)
     assert not torch.isfinite(got[1]).any()
     assert torch.isfinite(got[[0, 2]]).all()
 
@@ -114,11 +114,11 @@ def test_whole_numbers_are_multiplied_without_any_error():
     x = torch.randint(-126, 127, (4, 512), generator=torch.Generator().manual_seed(0)).float()
     x[:, 0] = 127  # the scale is 1
     assert torch.equal(
-        triton_int8.linear(x, striped(pack(unit))), x @ unit.dequantize().T.contiguous()
+        triton_linear.INT8.linear(x, striped(pack(unit))), x @ unit.dequantize().T.contiguous()
     )
 
 
-@pytest.mark.parametrize('linear', [triton_exact.linear, triton_int8.linear])
+@pytest.mark.parametrize('linear', [triton_linear.EXACT.linear, triton_linear.INT8.linear])
 def test_zero_huge_and_tiny_activations_stay_what_they_are(linear):
     weight = made(16, 128, 0, 'none', 'none')
     packed, dense = striped(pack(weight)), weight.dequantize()
@@ -132,10 +132,10 @@ def test_strided_rows_and_leading_dimensions_do_not_matter():
     packed = striped(pack(made(16, 128, 0, 'haar', 'none')))
     x = inputs(12, 256).reshape(3, 4, 256)
     strided, transposed = x[..., :128], x[..., :128].mT.contiguous().mT
-    whole = triton_exact.linear(strided.contiguous(), packed)
+    whole = triton_linear.EXACT.linear(strided.contiguous(), packed)
     assert whole.shape == (3, 4, 16)
-    assert torch.equal(triton_exact.linear(strided, packed), whole)
-    assert torch.equal(triton_exact.linear(transposed, packed), whole)
+    assert torch.equal(triton_linear.EXACT.linear(strided, packed), whole)
+    assert torch.equal(triton_linear.EXACT.linear(transposed, packed), whole)
 
 
 @pytest.mark.parametrize('transform', ['haar', 'hadamard', 'haar3'])
@@ -148,7 +148,7 @@ def test_the_norm_before_the_prologue_is_that_of_torch(transform):
     torch.testing.assert_close(z, expected, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize('linear', [triton_exact.linear, triton_int8.linear])
+@pytest.mark.parametrize('linear', [triton_linear.EXACT.linear, triton_linear.INT8.linear])
 def test_sharing_a_tile_among_programs_changes_no_more_than_the_last_bits(linear, monkeypatch):
     packed, x = striped(pack(made(24, 1152, 384, 'haar', 'haar'))), inputs(5, 1152)
     monkeypatch.setattr(triton_launch, 'choose_split', lambda *_: 1)
@@ -161,7 +161,7 @@ def test_sharing_a_tile_among_programs_changes_no_more_than_the_last_bits(linear
 @pytest.mark.parametrize('key', gpu_tiles.TILES[80])
 def test_every_tile_gives_the_product(key, monkeypatch):
     kind, size = key
-    linear = triton_int8.linear if kind == gpu_tiles.INT8 else triton_exact.linear
+    linear = triton_linear.INT8.linear if kind == gpu_tiles.INT8 else triton_linear.EXACT.linear
     dtype = torch.float16 if kind == gpu_tiles.HALF else torch.float32
     weight = made(24, 384, 128, 'haar', 'haar')
     x = inputs(3, 384, dtype)
@@ -175,7 +175,7 @@ def test_every_tile_gives_the_product(key, monkeypatch):
 
 def test_only_weights_in_the_form_for_gpus_are_taken():
     packed, x = pack(made(16, 128, 0, 'none', 'none')), inputs(1, 128)
-    assert not triton_exact.supports(packed, x)
-    assert triton_exact.supports(striped(packed), x)
-    assert not triton_exact.supports(striped(packed), x.double())
-    assert not triton_exact.supports(striped(packed), x[:0])
+    assert not triton_linear.EXACT.supports(packed, x)
+    assert triton_linear.EXACT.supports(striped(packed), x)
+    assert not triton_linear.EXACT.supports(striped(packed), x.double())
+    assert not triton_linear.EXACT.supports(striped(packed), x[:0])

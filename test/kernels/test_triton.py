@@ -22,7 +22,7 @@ import sys
 
 from hbvla_ros.binarize.layout import ColumnLayout
 from hbvla_ros.binarize.weight import BinaryWeight
-from hbvla_ros.kernels import triton_exact, triton_int8
+from hbvla_ros.kernels import triton_linear
 from hbvla_ros.kernels.gpu_tiles import choose_split, choose_tile, KINDS, SHARED_BYTES, TILES
 from hbvla_ros.kernels.packing import pack
 import pytest
@@ -56,15 +56,15 @@ def test_every_kernel_compiles_within_the_shared_memory_and_spills_nothing(archi
         assert (row['instruction'] != 'none') == tensor_cores, place
 
 
-@pytest.mark.parametrize('module', [triton_exact, triton_int8])
-def test_tensors_on_the_cpu_are_declined_without_a_word(module, caplog):
+@pytest.mark.parametrize('kernel', [triton_linear.EXACT, triton_linear.INT8])
+def test_tensors_on_the_cpu_are_declined_without_a_word(kernel, caplog):
     weight = BinaryWeight(
         ColumnLayout(128),
         torch.ones(16, 128, dtype=torch.bool),
         torch.ones(16, 1, 2, dtype=torch.int8),
         torch.ones(16, 1),
     )
-    assert not module.supports(pack(weight), torch.ones(2, 128))
+    assert not kernel.supports(pack(weight), torch.ones(2, 128))
     assert not caplog.records
 
 
@@ -104,8 +104,8 @@ def test_on_a_gpu_both_kernels_are_right(rows):
     packed = make_weight(1024, 1152)
     x = torch.randn(rows, 1152, device='cuda').to(torch.bfloat16)
     calls = {
-        'triton': lambda: triton_exact.linear(x, packed),
-        'triton_int8': lambda: triton_int8.linear(x, packed),
+        'triton': lambda: triton_linear.EXACT.linear(x, packed),
+        'triton_int8': lambda: triton_linear.INT8.linear(x, packed),
     }
     assert set(check(calls, x, packed)) == set(BOUNDS)
 
