@@ -160,18 +160,20 @@ def over_ros(found: Row) -> str:
 
 
 def short(rows: Sequence[Row]) -> str:
-    """Return the table of the README: policies by task, success and interval."""
+    """Return the table of the README: policies by measured task, success and interval."""
+    tasks = [task for task in TASKS if any(row['task'] == task for row in rows)]
     labels = list(dict.fromkeys(row['label'] for row in rows))
     found = {(row['label'], row['task']): row for row in rows}
     body = []
     for label in labels:
         first = next(row for row in rows if row['label'] == label)
-        cells = [found.get((label, task)) for task in TASKS]
+        cells = [found.get((label, task)) for task in tasks]
         texts = [f'{percent(c["success"])} ({interval(c)})' if c else '' for c in cells]
         body.append([f'`{label}`', number(first, 'bits_stored_at_oft', '{:.2f}'), *texts])
-    return markdown(['policy', 'stored bits (OFT widths)', *TASKS], body)
+    return markdown(['policy', 'stored bits (OFT widths)', *tasks], body)
 
 
+ABSENT = 'not measured'
 MAKERS: dict[str, Callable[[Sequence[Row]], str]] = {
     'methods': methods,
     'components': components,
@@ -185,7 +187,7 @@ def tables() -> dict[str, dict[str, str]]:
     rows = json.loads((RESULTS / 'closed_loop.json').read_text(encoding='utf-8'))
     ros = over_ros(json.loads((RESULTS / 'ros_closed_loop.json').read_text(encoding='utf-8')))
     of = {name: [row for row in rows if row['table'] == name] for name in MAKERS}
-    made = {name: make(of[name]) for name, make in MAKERS.items() if of[name]}
+    made = {name: make(of[name]) if of[name] else ABSENT for name, make in MAKERS.items()}
     return {
         str(PAGE): {**made, 'pareto': pareto(of['methods']), 'ros': ros},
         str(README): {'closed loop': short(of['methods']), 'ros': ros},

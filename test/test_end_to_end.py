@@ -28,6 +28,7 @@ from builders import robot
 from hbvla_ros.bringup import sim_recording
 from hbvla_ros.core.bag import read_bag, write_bag
 from hbvla_ros.evaluate.synthetic import EpisodeConfig, write_demo_bag
+from hbvla_ros.kernels.dispatch import KERNELS
 from hbvla_ros.models.tiny import write_tiny_checkpoint
 import pytest
 
@@ -167,6 +168,7 @@ def test_the_demo_drives_the_simulated_robot_over_dds_and_can_be_replayed(tmp_pa
     assert summary['bits_sign'] == 1.0
     assert set(summary['exit_codes'].values()) == {0}
     assert summary['latency_ms']['inference']['p50_ms'] > 0
+    assert summary['kernel'].split(' ')[0] in KERNELS
     again = sim_recording.replayed(
         tmp_path / 'out' / 'bag', robot('aloha_sim'), tmp_path / 'out' / 'artifact'
     )
