@@ -70,12 +70,11 @@ def policy_killed(lab: Lab) -> Reaction:
     lab.moving()
     begun = time.monotonic()
     lab.send(POLICY, signal.SIGKILL)
-    reaction = lab.silence(begun)
-    held = lab.status(EXECUTOR).get('hold') == 'policy_lost'
+    reaction = lab.held(begun, 'policy_lost')
     lab.start(POLICY)
     lab.rouse(POLICY)
     lab.moving()
-    return judge(reaction, LEASE_MS + TICK_MS, also=held)
+    return judge(reaction, LEASE_MS + TICK_MS)
 
 
 def policy_stopped(lab: Lab) -> Reaction:
@@ -83,11 +82,10 @@ def policy_stopped(lab: Lab) -> Reaction:
     lab.moving()
     begun = time.monotonic()
     lab.send(POLICY, signal.SIGSTOP)
-    reaction = lab.silence(begun)
-    held = lab.status(EXECUTOR).get('hold') == 'policy_lost'
+    reaction = lab.held(begun, 'policy_lost')
     lab.send(POLICY, signal.SIGCONT)
     lab.moving()
-    return judge(reaction, LEASE_MS + TICK_MS, also=held)
+    return judge(reaction, LEASE_MS + TICK_MS)
 
 
 def _offer(lab: Lab, rows: np.ndarray, damage: float | None = None, age_ms: int = 0) -> None:

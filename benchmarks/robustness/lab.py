@@ -228,6 +228,21 @@ class Lab:
         )
         return max(0.0, self.arrivals[-1][0] - since) * 1e3
 
+    def held(self, since: float, reason: str) -> float:
+        """
+        Wait until the executor says why it holds and no command came for a while.
+
+        A machine that is busy elsewhere looks silent too: what counts is the silence after the
+        reason.
+
+        :param since: when the fault began (``time.monotonic``)
+        :param reason: of the hold
+        :return: ms from there to the last command
+        """
+        self.silence(since)
+        self.until(lambda: self.status(EXECUTOR).get('hold') == reason, reason)
+        return self.silence(since)
+
     def status(self, name: str) -> dict[str, Any]:
         """Return the latest status of a node."""
         return self.statuses.get(name, {})
