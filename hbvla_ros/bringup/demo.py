@@ -47,7 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
     add('--method', default='hbvla_plus', help='how to quantize (default: hbvla_plus)')
     add('--full-precision', action='store_true', help='run the 16-bit weights instead')
     add('--episodes', type=int, default=5, help='how many (default: 5)')
-    add('--demonstrations', type=int, default=32, help='to calibrate with (default: 32)')
+    add('--demonstrations', type=int, default=64, help='to calibrate with (default: 64)')
     add('--seed', type=int, default=920_000, help='of the first episode')
     add('--rate', type=float, default=1.0, help='speed of simulated time (default: 1.0)')
     add('--record', action='store_true', help='also write a rosbag2 and replay it in process')

@@ -58,7 +58,7 @@ class SimDemo:
     instruction: str = ''
     method: str = 'hbvla_plus'
     episodes: int = 5
-    demonstrations: int = 32
+    demonstrations: int = 64
     seed: int = 920_000
     rate: float = 1.0
     record: bool = False
