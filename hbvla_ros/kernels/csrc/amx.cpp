@@ -94,6 +94,7 @@ struct Stretch {
   const char *b0, *b1;  // two blocks of 16 rows of weights
   int64_t steps;
   float* sums;  // four tiles
+  const char* ahead;  // activations of the next pair of tiles: 256 bytes are fetched each step
   bool opens;
 };
 
@@ -161,6 +162,8 @@ inline void bytes(const Stretch& s, const float* scales, int32_t* products) {
     _tile_loadd(4, s.a0 + at, 64);
     _tile_loadd(6, s.b0 + at, 64);
     _tile_loadd(7, s.b1 + at, 64);
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) _mm_prefetch(s.ahead + at / 4 + i * 64, _MM_HINT_T1);
     _tile_dpbssd(0, 4, 6);
     _tile_dpbssd(1, 4, 7);
     if (!TWO) continue;
@@ -216,6 +219,10 @@ struct Strip {
   }
 };
 
+inline __mmask16 first_of(int64_t count) {
+  return count >= kRows ? 0xffff : count > 0 ? static_cast<__mmask16>((1 << count) - 1) : 0;
+}
+
 // Unpacks columns first .. last of a pair of blocks to where the panel of the span has them.
 void unpack(const Strip& s, const Span& span, int64_t j, int64_t first, int64_t last) {
   const Multiply& job = s.job;
@@ -231,33 +238,43 @@ void unpack(const Strip& s, const Span& span, int64_t j, int64_t first, int64_t 
 
 // Scales the sums of a finished segment of one row of activations; adds them to those before, or
 // writes the output. Row by row: rows of the output lie in pages of their own.
+template <bool PLAIN>  // one segment, no bias, no ragged end
 void finish_row(const Strip& s, const Span& span, int64_t m) {
   const Multiply& job = s.job;
+  const hb_output& output = job.output;
   const float* scales = job.weight->row_scale + span.segment * job.weight->out_features;
-  const bool last = span.segment + 1 == segments(job.widths);
+  const bool last = PLAIN || span.segment + 1 == segments(job.widths);
   const int64_t within = (m - s.row) % kTiles;
   const int64_t tile = within / kRows * 2 * kTile + within % kRows * 16;
-  for (int64_t b = 0; b < s.blocks; ++b) {
-    const int64_t column = (s.block + b) * kRows, left = job.weight->out_features - column;
-    const __mmask16 mask = left >= kRows ? 0xffff : static_cast<__mmask16>((1 << left) - 1);
-    const __m512 scale = _mm512_maskz_loadu_ps(mask, scales + column);
-    const int64_t at = b % 2 * kTile + tile;
-    float* partial = s.partial ? s.partial + s.place(m, b / 2) + at : nullptr;
-    const __m512 before = span.segment ? _mm512_load_ps(partial) : _mm512_setzero_ps();
-    __m512 value = _mm512_load_ps(s.sums + s.offset(span, m, b / 2) + at);
-    value = _mm512_fmadd_ps(value, scale, before);
-    if (!last) {
-      _mm512_store_ps(partial, value);
-      continue;
+  for (int64_t j = 0; j < s.pairs(); ++j) {
+    const int64_t column = (s.block + 2 * j) * kRows;
+    const int64_t left = PLAIN ? kTiles : least(kTiles, job.weight->out_features - column);
+    const float* sums = s.sums + s.offset(span, m, j) + tile;
+    float* partial = s.partial ? s.partial + s.place(m, j) + tile : nullptr;
+    __m512 value[2];
+    for (int i = 0; i < 2; ++i) {
+      const __mmask16 mask = PLAIN ? 0xffff : first_of(left - i * kRows);
+      const __m512 scale = _mm512_maskz_loadu_ps(mask, scales + column + i * kRows);
+      const __m512 sum = _mm512_load_ps(sums + i * kTile);
+      const __m512 before = PLAIN || !span.segment ? _mm512_setzero_ps()
+                                                   : _mm512_load_ps(partial + i * kTile);
+      value[i] = _mm512_fmadd_ps(sum, scale, before);
+      if (!last) _mm512_store_ps(partial + i * kTile, value[i]);
+      else if (!PLAIN && output.bias)
+        value[i] = _mm512_add_ps(value[i],
+                                 _mm512_maskz_loadu_ps(mask, output.bias + column + i * kRows));
     }
-    if (job.output.bias)
-      value = _mm512_add_ps(value, _mm512_maskz_loadu_ps(mask, job.output.bias + column));
-    const int64_t to = m * job.output.stride + column;
-    if (job.output.type == HB_FLOAT32)
-      _mm512_mask_storeu_ps(static_cast<float*>(job.output.data) + to, mask, value);
-    else
-      _mm256_mask_storeu_epi16(static_cast<uint16_t*>(job.output.data) + to, mask,
-                               reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(value)));
+    if (!last) continue;
+    const int64_t to = m * output.stride + column;
+    if (output.type == HB_BFLOAT16) {
+      const __m512i both = reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(value[1], value[0]));
+      const auto mask = static_cast<__mmask32>((uint64_t{1} << left) - 1);
+      _mm512_mask_storeu_epi16(static_cast<uint16_t*>(output.data) + to, mask, both);
+    } else {
+      float* data = static_cast<float*>(output.data) + to;
+      _mm512_mask_storeu_ps(data, first_of(left), value[0]);
+      _mm512_mask_storeu_ps(data + kRows, first_of(left - kRows), value[1]);
+    }
   }
 }
 
@@ -288,12 +305,17 @@ void pass(const Strip& s, const Span& span, int64_t m) {
       if (first) unpack(s, span, j, k, last);
       const bool alone = 2 * j + 1 == s.blocks;  // its twin is computed twice and dropped
       multiply_pair(s, {a, a + s.step, s.plane, b, alone ? b : b + panel, steps,
-                        s.sums + s.offset(span, m, j), span.opens && k == span.first},
+                        s.sums + s.offset(span, m, j), a + (2 + j % 2) * s.step + j / 2 * 2048,
+                        span.opens && k == span.first},
                     two, s.int8 ? scales + chunk * padded_rows(job.count) : nullptr);
     }
   }
   if (!span.closes) return;
-  for (int64_t row = m; row < least(m + kTiles, job.count); ++row) finish_row(s, span, row);
+  const bool plain = !s.partial && !job.output.bias &&
+                     (s.block + 2 * s.pairs()) * kRows <= job.weight->out_features;
+  for (int64_t row = m; row < least(m + kTiles, job.count); ++row)
+    if (plain) finish_row<true>(s, span, row);
+    else finish_row<false>(s, span, row);
 }
 
 void run(const Strip& s) {
