@@ -29,6 +29,10 @@ _LANGUAGE = {
     'LlamaAttention': 'rotation and attention',
     'LlamaMLP': 'SiLU times up',
     'LlamaDecoderLayer': 'residual sums',
+    'FusedNorm': 'RMSNorm',
+    'FusedAttention': 'rotation and attention',
+    'FusedMlp': 'SiLU times up',
+    'FusedLayer': 'residual sums',
 }
 _VISION = {'LayerNorm': 'LayerNorm', 'Attention': 'attention', 'Mlp': 'GELU', 'VitBlock': 'sums'}
 

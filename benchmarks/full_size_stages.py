@@ -28,6 +28,7 @@ from benchmarks.record import REPOSITORY
 from hbvla_ros.core.observation import Observation
 from hbvla_ros.core.robot import find_robot
 from hbvla_ros.core.scene import synthetic_observations
+from hbvla_ros.kernels.memory import keep_freed_memory
 from hbvla_ros.models.openvla_oft.model import OpenVlaOft
 import torch
 
@@ -90,6 +91,7 @@ def dense(arguments: argparse.Namespace) -> dict[str, Any]:
     A whole model would need 15 GB; all layers have the same shapes, so each takes the same time.
     """
     _threads(arguments)
+    keep_freed_memory()
     model = skeleton(full_config(1)).to_empty(device='cpu').to(torch.bfloat16)
     model.language_model.restore_rotary()
     generator = torch.Generator().manual_seed(0)

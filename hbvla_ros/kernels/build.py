@@ -38,7 +38,9 @@ COMMON = (
     '-Wall', '-Wextra', '-Wno-maybe-uninitialized', '-Wno-uninitialized', '-pthread',
 )  # fmt: skip
 _AVX512 = ('-mavx512f', '-mavx512bw', '-mavx512vl', '-mavx512dq', '-mbmi2', '-mfma')
-_ANYWHERE: dict[str, tuple[str, ...]] = {'api': (), 'isa': (), 'pool': (), 'portable': ()}
+_ANYWHERE: dict[str, tuple[str, ...]] = dict.fromkeys(
+    ('api', 'isa', 'pointwise', 'pool', 'portable'), ()
+)
 _FLAGS: dict[str, dict[str, tuple[str, ...]]] = {
     'x86_64': {
         'avx2': ('-mavx2', '-mfma', '-mbmi2'),

@@ -95,6 +95,14 @@ def declare(library: ctypes.CDLL) -> ctypes.CDLL:
     library.hb_peak.restype = ctypes.c_double
     library.hb_peak.argtypes = (ctypes.c_int, _size)
     library.hb_chunk_sums.argtypes = (reference(Weight), _pointer)
+    library.hb_normalize.argtypes = (
+        _pointer, _pointer, _pointer, ctypes.c_float, _pointer, _size, _size, ctypes.c_int,
+        ctypes.c_int,
+    )  # fmt: skip
+    library.hb_gate.argtypes = (_pointer, _pointer, _size, _size, ctypes.c_int, ctypes.c_int)
+    library.hb_rotate.argtypes = (
+        _pointer, _pointer, _pointer, _size, _size, _size, ctypes.c_int, ctypes.c_int,
+    )  # fmt: skip
     return library
 
 

@@ -25,6 +25,7 @@ from hbvla_ros.core.errors import ArtifactError, ConfigError
 from hbvla_ros.kernels.dispatch import choose
 from hbvla_ros.kernels.packing import PackedWeight, unpack
 from hbvla_ros.models.base import MODELS, PolicyFacts, VlaModel
+from hbvla_ros.models.fused import fuse
 from hbvla_ros.models.linear import BinaryLinear
 from hbvla_ros.models.surgery import insert_packed
 import torch
@@ -86,6 +87,7 @@ def build_packed(artifact: Artifact, *, backend: str = PACKED) -> VlaModel:
     state = dict(artifact.kept)
     if backend == PACKED:
         insert_packed(model, artifact.layers)
+        fuse(model)
     else:
         state |= {
             f'{name}.weight': unpack(packed).dequantize()

@@ -29,6 +29,7 @@ from hbvla_ros.core.action import ActionChunk
 from hbvla_ros.core.errors import ConfigError
 from hbvla_ros.core.observation import Observation
 from hbvla_ros.core.robot import RobotSpec
+from hbvla_ros.kernels.memory import keep_freed_memory
 from hbvla_ros.models.base import PolicyFacts, VlaModel
 from hbvla_ros.models.packed import EXACT, kernels_of, load_packed, PACKED, weights_of
 from hbvla_ros.policy.checks import Check, check_model, free_bytes
@@ -104,7 +105,7 @@ def load_policy(  # noqa: PLR0913 - the choices of an operator, by name
     on_instruction: str = AUTO,
 ) -> Policy:
     """
-    Load an artifact for inference.
+    Load an artifact for inference; on a CPU the process keeps freed memory from then on.
 
     :param path: the artifact folder
     :param backend: ``packed`` or ``dequant``
@@ -127,6 +128,8 @@ def load_policy(  # noqa: PLR0913 - the choices of an operator, by name
     where = _device(device)
     if dtype == 'auto':
         dtype = 'float32' if where.type == 'cpu' else 'bfloat16'
+    if where.type == 'cpu':
+        keep_freed_memory()
     if dtype not in DTYPES:
         raise ConfigError(f'unknown dtype {dtype!r}; known: auto, {", ".join(DTYPES)}')
     loaded = load_packed(path, backend=backend, activations=activations)

@@ -22,6 +22,7 @@
 
 #include "rows.inl"
 #include "store.inl"
+#include "pointwise.inl"
 #include "int8.inl"
 
 namespace hb {
@@ -124,6 +125,7 @@ void all_dots(const int16_t* a, int64_t stride, int64_t count, const void* weigh
 
 }  // namespace
 
+const Pointwise& pointwise_avx2() { return kPointwise; }
 void prepare_rows_avx2(void* prepare, int task) { prepare_rows(prepare, task); }
 void multiply_avx2(void* multiply, int task) { multiply_panels(multiply, task); }
 void multiply_avx2_int8(void* multiply, int task) {

@@ -20,6 +20,7 @@
 
 #include "rows.inl"
 #include "store.inl"
+#include "pointwise.inl"
 
 namespace hb {
 namespace {
@@ -50,6 +51,7 @@ void unpack(const uint64_t* bits, const int8_t* levels, int64_t columns, float* 
 
 namespace hb {
 
+const Pointwise& pointwise_avx512() { return kPointwise; }
 void prepare_rows_avx512(void* prepare, int task) { prepare_rows(prepare, task); }
 void multiply_avx512(void* multiply, int task) { multiply_panels(multiply, task); }
 

@@ -81,6 +81,15 @@ HB_API int hb_prepare(int path, const struct hb_columns* columns, const void* ro
                       int64_t stride, int type, void* prepared, int threads);
 HB_API int hb_multiply(int path, const struct hb_weight* weight, const void* prepared,
                        int64_t count, const struct hb_output* output, int threads);
+// Between products, on contiguous rows of hb_type. RMSNorm of [count][width], first added to if add
+// is not null: data += add; out = weight * data / rms(data).
+HB_API int hb_normalize(void* data, const void* add, const void* weight, float epsilon, void* out,
+                        int64_t count, int64_t width, int type, int threads);
+// gate = silu(gate) * up.
+HB_API int hb_gate(void* gate, const void* up, int64_t count, int64_t width, int type, int threads);
+// Rotary position embedding of [count][heads][width]; cosines and sines are [count][width].
+HB_API int hb_rotate(void* data, const void* cosines, const void* sines, int64_t count,
+                     int64_t heads, int64_t width, int type, int threads);
 // Runs the arithmetic of a path on registers alone, for a roofline; returns the operations done,
 // 0 where no peak is known.
 HB_API double hb_peak(int path, int64_t repeats);

@@ -125,6 +125,40 @@ int64_t amx_strip(int64_t blocks, int threads);
 void multiply_neon(void* multiply, int task);
 #endif
 
+// Between products; a task is kRowsPerTask rows.
+struct Normalize {
+  void* data;
+  const void *add, *weight;
+  float epsilon;
+  void* out;
+  int64_t count, width;
+  int type;
+};
+
+struct Gate {
+  void* gate;
+  const void* up;
+  int64_t count, width;
+  int type;
+};
+
+struct Rotate {
+  void* data;
+  const void *cosines, *sines;
+  int64_t count, heads, width;
+  int type;
+};
+
+struct Pointwise {
+  Task normalize, gate, rotate;
+};
+
+const Pointwise& pointwise_portable();
+#if defined(__x86_64__)
+const Pointwise& pointwise_avx2();
+const Pointwise& pointwise_avx512();
+#endif
+
 int64_t available_paths();
 
 }  // namespace hb

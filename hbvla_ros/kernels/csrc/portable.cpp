@@ -18,6 +18,7 @@
 
 #include "rows.inl"
 #include "store.inl"
+#include "pointwise.inl"
 #include "int8.inl"
 
 namespace hb {
@@ -50,6 +51,7 @@ void dots(const int8_t* a, int64_t, int64_t, const void* weights, int64_t column
 
 namespace hb {
 
+const Pointwise& pointwise_portable() { return kPointwise; }
 void prepare_rows_portable(void* prepare, int task) { prepare_rows(prepare, task); }
 void multiply_portable(void* multiply, int task) { multiply_panels(multiply, task); }
 void multiply_portable_int8(void* multiply, int task) {

@@ -26,11 +26,12 @@ inline void block_scales(const hb_weight& weight, int64_t block, int segment, fl
   memcpy(scale, weight.row_scale + segment * weight.out_features + block * kRows, rows * 4);
 }
 
+// Without a branch, so that loops over it can be vectorized.
 inline uint16_t narrow(float value) {
   uint32_t bits;
   memcpy(&bits, &value, 4);
-  if ((bits & 0x7fffffff) > 0x7f800000) return static_cast<uint16_t>(bits >> 16 | 0x40);
-  return static_cast<uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+  const bool number = (bits & 0x7fffffff) <= 0x7f800000;
+  return static_cast<uint16_t>((number ? bits + 0x7fff + (bits >> 16 & 1) : bits | 0x400000) >> 16);
 }
 
 // Sums [count][16] of one block, plus the bias, to the output.
