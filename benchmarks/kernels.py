@@ -15,12 +15,13 @@
 """
 Time the native kernels against torch in one process, rivals alternating.
 
-    .venv/bin/python -m benchmarks.kernels [--all] [--threads 1 2] [--again]
+    .venv/bin/python -m benchmarks.kernels [--all] [--threads 1 2] [--again] [--ggml DIR]
 
 The default takes the three shapes of the language model at 1, 16 and 605 rows; ``--all`` every
 linear of OpenVLA-OFT at every number of rows, for the figure. Rows that the results file already
-has from this commit are left alone unless ``--again``. Writes ``benchmarks/results/kernels.json``,
-the tables and the figure of ``doc/kernels.md``.
+has from this commit are left alone unless ``--again``. ``--ggml`` adds llama.cpp's formats of
+about one bit, from libraries built elsewhere. Writes ``benchmarks/results/kernels.json``, the
+tables and the figure of ``doc/kernels.md``.
 """
 
 import argparse
@@ -28,9 +29,11 @@ from collections.abc import Callable, Sequence
 from itertools import product
 import json
 import os
+from pathlib import Path
 import time
 from typing import Any
 
+from benchmarks import ggml
 from benchmarks.kernel_cases import alternate, random_packed, ROWS, SHAPES
 from benchmarks.record import commit, merge_rows, REPOSITORY, RESULTS
 from benchmarks.tables import fill, markdown
@@ -49,6 +52,8 @@ KEY = ('kernel', 'shape', 'm', 'threads', 'rival')
 LLM = ('llm qkvo', 'llm gate, up', 'llm down')
 FEW = 16  # rows up to which the kernels for few rows are timed
 FLOAT32 = ('avx512', 'avx2', 'avx512_lut')  # their inputs are float32, so is their first rival
+GGML_BLOCK = 256  # columns that the weights of TQ1_0 and IQ1_S come in
+GGML_FEW, GGML_MANY = ('avx512_lut', 'avx512_vnni'), ('amx_bf16', 'amx_int8')  # as chosen
 SLOW = ('portable', 'portable_int8')  # never chosen for many rows where there is AVX2
 BUDGET_S = 1.0
 
@@ -60,13 +65,18 @@ def main() -> None:
     parser.add_argument('--threads', type=int, nargs='*', default=[1, os.cpu_count() or 1])
     parser.add_argument('--again', action='store_true', help='measure known rows anew')
     parser.add_argument('--tables', action='store_true', help='only fill the page')
+    parser.add_argument('--ggml', type=Path, help='folder with libggml-base.so and libggml-cpu.so')
     arguments = parser.parse_args()
+    rival = None
+    if arguments.ggml:
+        rival = ggml.Ggml(arguments.ggml)
+        ggml.check(rival)
     if not arguments.tables:
         shapes, rows = (SHAPES, ROWS) if arguments.all else (LLM, (1, 16, 605))
         for threads, shape, count in product(dict.fromkeys(arguments.threads), shapes, rows):
             if arguments.again or not _known(shape, count, threads):
                 torch.set_num_threads(threads)
-                _measure(shape, count, threads)
+                _measure(shape, count, threads, rival)
     fill_page()
 
 
@@ -83,13 +93,15 @@ def _known(shape: str, rows: int, threads: int) -> bool:
     )
 
 
-def _measure(shape: str, rows: int, threads: int) -> None:
+def _measure(shape: str, rows: int, threads: int, other: ggml.Ggml | None) -> None:
     out, width = SHAPES[shape]
     packed = random_packed(out, width)
     dense = torch.randn(out, width, generator=torch.Generator().manual_seed(0))
     x = torch.randn(rows, width, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
         rivals = _rivals(x, dense)
+        if other and not dense.shape[1] % GGML_BLOCK:
+            rivals |= {f'ggml {kind}': other.product(kind, x, dense) for kind in ggml.TYPES}
         kernels = _kernels(x, packed)
         seconds = alternate(rivals | kernels, threads=threads, budget_s=BUDGET_S)
     operations = 2.0 * rows * out * width
@@ -104,6 +116,7 @@ def _measure(shape: str, rows: int, threads: int) -> None:
                 'ratio_with_prologue': seconds[rival] / (multiply + prepare),
                 'prologue_share': prepare / multiply,
                 'fraction_of_peak': _fraction(name, operations, packed, multiply, threads),
+                **({'version': other.version} if other and rival.startswith('ggml') else {}),
             }
             for rival in rivals
         ]  # fmt: skip
@@ -226,7 +239,29 @@ def tables(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
               for r in ('torch fp32', 'torch bf16', 'torch int8')),
             'not known' if peak is None else f'{peak:.0%}',
         ))  # fmt: skip
-    return {'kernels': markdown(head, sorted(lines, key=lambda line: (line[1], int(line[2]))))}
+    made = {'kernels': markdown(head, sorted(lines, key=lambda line: (line[1], int(line[2]))))}
+    return made | {'ggml': _against_ggml(rows)}
+
+
+def _against_ggml(rows: Sequence[dict[str, Any]]) -> str:
+    """Return the table of our kernels, as each is chosen, against the formats of ggml."""
+    names = [f'ggml {kind}' for kind in ggml.TYPES]
+    found: dict[tuple[str, str, int], dict[str, float]] = {}
+    for row in rows:
+        if row['threads'] == 1 and row['rival'] in names:
+            place = (row['kernel'], f'{row["out"]} x {row["in"]}', row['m'])
+            found.setdefault(place, {})[row['rival']] = row['ratio_with_prologue']
+    lines = [
+        (
+            kernel,
+            shape,
+            str(m),
+            *(f'{ratios[n]:.1f}x' if n in ratios else 'not run' for n in names),
+        )
+        for (kernel, shape, m), ratios in sorted(found.items(), key=lambda item: item[0][1:])
+        if kernel in (GGML_FEW if m < FEW else GGML_MANY)
+    ]
+    return markdown(('kernel', 'shape', 'rows', *(f'of {n}' for n in names)), lines)
 
 
 def _best(rows: Sequence[dict[str, Any]], kernels: Sequence[str]) -> dict[int, float]:
