@@ -25,8 +25,8 @@ from hbvla_ros.kernels import pointwise
 import torch
 from torch import nn
 from transformers import Cache
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.models.llama.modeling_llama import (
-    ALL_ATTENTION_FUNCTIONS,
     eager_attention_forward,
     LlamaAttention,
     LlamaDecoderLayer,
@@ -80,7 +80,7 @@ class FusedAttention(LlamaAttention):
         attention_mask: torch.Tensor | None = None,
         past_key_values: Cache | None = None,
         **kwargs: Any,
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Attend; shapes and arguments are those of transformers."""
         if (
             past_key_values is not None
@@ -88,7 +88,7 @@ class FusedAttention(LlamaAttention):
             or not pointwise.supports(hidden_states)
         ):
             given = (hidden_states, position_embeddings, attention_mask, past_key_values)
-            return super().forward(*given, **kwargs)  # type: ignore[no-any-return]
+            return super().forward(*given, **kwargs)
         shape = hidden_states.shape[:-1]
         heads = (*shape, -1, self.head_dim)
         query, key, value = (
@@ -115,7 +115,7 @@ class FusedLayer(LlamaDecoderLayer):
     def forward(self, hidden_states: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
         """Map ``[batch, tokens, width]`` to that shape; arguments are those of transformers."""
         if not pointwise.supports(hidden_states):
-            return super().forward(hidden_states, *args, **kwargs)  # type: ignore[no-any-return]
+            return super().forward(hidden_states, *args, **kwargs)
         attended, _ = self.self_attn(self.input_layernorm(hidden_states), *args, **kwargs)
         result: torch.Tensor = self.mlp(self.post_attention_layernorm(attended, hidden_states))
         return result.add_(attended)

@@ -16,8 +16,9 @@
 How much each family of linears moves the action when it alone is binarized, and what to do of it.
 
 A second plane cuts the error of a family about tenfold; it pays where a family moves the action
-much for its size. Families are measured one at a time, coded with the statistics of all
-calibration samples and full-precision inputs, by the actions on a part of these samples. A step beyond the paper (``doc/method.md``).
+much for its size. Families are measured one at a time: coded with the statistics of all samples of
+the calibration and full-precision inputs, and judged by the actions on a part of these. A step
+beyond the paper (``doc/method.md``).
 """
 
 from collections.abc import Iterator, Sequence

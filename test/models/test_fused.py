@@ -79,8 +79,8 @@ def test_a_cache_gives_what_the_whole_sequence_gives():
     x, cache = _tokens(), DynamicCache()
     whole = _run(model, x, causal=True)
     parts = [
-        model(inputs_embeds=x[:, i : i + 1], past_key_values=cache, use_cache=True)
-        for i in range(x.shape[1])
+        model(inputs_embeds=token, past_key_values=cache, use_cache=True)
+        for token in x.split(1, dim=1)
     ]
     found = torch.cat([part.last_hidden_state for part in parts], 1)
     torch.testing.assert_close(found, whole, rtol=0, atol=1e-5)  # sums in another order
