@@ -34,13 +34,17 @@ CACHE = REPOSITORY / '.cache' / 'closed_loop'
 LONGER = 'aloha_handover,aloha_stack'
 TUNED = 'hbvla_plus:tune=block'
 # Stored bits in this narrow policy, where one plane takes 1.26; 1.42 at OpenVLA-OFT's widths.
-OURS = f'{TUNED},{TUNED}:planes=auto:plane_budget=1.55'
-METHODS = f'{DEFAULT_METHODS},{OURS}'
-DISTILLED = 'hbvla_plus:tune=distill:distill_samples=4096:planes=auto:plane_budget=1.55'
+PLANES = ':planes=auto:plane_budget=1.55'
+METHODS = f'{DEFAULT_METHODS},{TUNED},{TUNED}{PLANES}'
+# Four times the observations, of four times the demonstrations: what the long tasks need.
+MORE = ':calibration_episodes=512:num_samples=1024'
+BASELINES = f'billm{MORE},hbllm_row{MORE}'
+OURS = f'hbvla_plus{MORE},hbvla_plus{PLANES}{MORE},{TUNED}{PLANES}{MORE}'
 TABLES: dict[str, list[tuple[str, ...]]] = {
     'methods': [
         ('--methods', METHODS, '--episodes', '500'),
-        ('--task', LONGER, '--methods', f'{METHODS},{DISTILLED}', '--episodes', '100'),
+        ('--task', LONGER, '--methods', METHODS, '--episodes', '100'),
+        ('--task', LONGER, '--methods', f'fp,{BASELINES},{OURS}', '--episodes', '500'),
     ],
     'components': [('--methods', 'rtn,hbvla,hbvla_plus', '--components', '--episodes', '100')],
     'ablation': [

@@ -35,8 +35,9 @@ from typing import Any
 from benchmarks import full_size_stages
 from benchmarks.record import merge_rows, REPOSITORY, RESULTS
 from benchmarks.tables import fill, markdown
+from hbvla_ros.artifact.store import WEIGHTS
 
-PAGE = REPOSITORY / 'doc' / 'full_size.md'
+PAGE, README = REPOSITORY / 'doc' / 'full_size.md', REPOSITORY / 'README.md'
 STAGES = ('write', 'packed', 'dense')
 AUTO = 'auto'
 _KEY = ('kernel', 'layers', 'threads', 'dtype')
@@ -80,6 +81,7 @@ def _record(arguments: argparse.Namespace, kernel: str, written: Mapping[str, An
         'layers': arguments.layers,
         'dtype': arguments.dtype,
         'tokens': full_size_stages.TOKENS,
+        'artifact_mib': (arguments.keep / WEIGHTS).stat().st_size >> 20,
         **packed,
         'ratio_to_bf16': round(dense['seconds_p50'] / packed['seconds_p50'], 2),
         'cpu_ratio_to_bf16': round(dense['cpu_seconds_p50'] / packed['cpu_seconds_p50'], 2),
@@ -115,6 +117,8 @@ def fill_page() -> None:
     rows = json.loads((RESULTS / 'full_size.json').read_text(encoding='utf-8'))
     made = {'full_size': table(rows), 'full_size_profile': profile_table(rows)}
     PAGE.write_text(fill(PAGE.read_text(encoding='utf-8'), made), encoding='utf-8')
+    short = {'speed': short_table(rows)}
+    README.write_text(fill(README.read_text(encoding='utf-8'), short), encoding='utf-8')
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -140,6 +144,24 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
         for row in rows
     ]
     return markdown(head, cells)
+
+
+def short_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return what a newcomer wants to know of them."""
+    head = ('policy', 'weights, MiB', 'peak memory, MiB', 'seconds per query')
+    dense = [row['bf16']['seconds_p50'] for row in rows]
+    cells = [
+        (
+            f'packed, `{_name(row)}`',
+            f'{row["artifact_mib"]}',
+            f'{row["peak_rss_mib"]}',
+            f'{row["seconds_p50"]:.2f}',
+        )
+        for row in rows
+    ]
+    whole = f'{min(dense):.2f} to {max(dense):.2f}'
+    weights = f'{rows[0]["bf16"]["weights_mib"]}'
+    return markdown(head, [*cells, ('torch, bfloat16', weights, 'not measured', whole)])
 
 
 def profile_table(rows: Sequence[Mapping[str, Any]]) -> str:
