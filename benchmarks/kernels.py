@@ -40,6 +40,7 @@ from benchmarks.tables import fill, markdown
 from hbvla_ros.kernels import native
 from hbvla_ros.kernels.cpu import CpuKernel
 from hbvla_ros.kernels.dispatch import KERNELS, load_kernel
+from hbvla_ros.kernels.memory import keep_freed_memory
 from hbvla_ros.kernels.packing import PackedWeight
 from matplotlib.figure import Figure
 import torch
@@ -67,6 +68,7 @@ def main() -> None:
     parser.add_argument('--tables', action='store_true', help='only fill the page')
     parser.add_argument('--ggml', type=Path, help='folder with libggml-base.so and libggml-cpu.so')
     arguments = parser.parse_args()
+    keep_freed_memory()  # as a policy does
     rival = None
     if arguments.ggml:
         rival = ggml.Ggml(arguments.ggml)

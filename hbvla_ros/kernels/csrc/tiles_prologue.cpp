@@ -57,8 +57,23 @@ inline void transpose(__m512i (&r)[16]) {
   }
 }
 
-// Rows first .. first + 15 as columns [in_features + 1][16]; the last column is zero.
-void turn_rows(const Prepare& job, int64_t first, float* turned) {
+// Sixteen rows turned into columns [in_features][16] of 32 bits, or pairs of bfloat16 columns
+// [in_features / 2][16] whose low halves are the even ones.
+struct Turned {
+  const __m512i* lines;
+  bool narrow;
+
+  inline __m512 column(int32_t source) const {
+    if (source < 0) return _mm512_setzero_ps();
+    if (!narrow) return _mm512_castsi512_ps(_mm512_load_si512(lines + source));
+    const __m512i pair = _mm512_load_si512(lines + source / 2);
+    const __m512i shift = _mm512_set1_epi32((~source & 1) * 16);
+    const __m512i high = _mm512_set1_epi32(static_cast<int>(0xffff0000u));
+    return _mm512_castsi512_ps(_mm512_and_si512(_mm512_sllv_epi32(pair, shift), high));
+  }
+};
+
+Turned turn_rows(const Prepare& job, int64_t first, __m512i* lines) {
   const int64_t columns = job.columns->in_features, count = least(kLane, job.count - first);
   const bool narrow = job.type == HB_BFLOAT16;
   const int64_t step = narrow ? 32 : 16, bytes = narrow ? 2 : 4;
@@ -75,36 +90,22 @@ void turn_rows(const Prepare& job, int64_t first, float* turned) {
       else r[m] = _mm512_maskz_loadu_epi32(static_cast<__mmask16>(pairs), at);
     }
     transpose(r);
-    const __m512i high = _mm512_set1_epi32(static_cast<int>(0xffff0000u));
-    for (int64_t i = 0; i < kLane; ++i) {
-      float* to = turned + (c + (narrow ? 2 * i : i)) * kLane;
-      if (!narrow) {
-        _mm512_store_si512(to, r[i]);
-      } else {
-        _mm512_store_si512(to, _mm512_slli_epi32(r[i], 16));
-        _mm512_store_si512(to + kLane, _mm512_and_si512(r[i], high));
-      }
-    }
+    __m512i* to = lines + c / (narrow ? 2 : 1);
+    for (int64_t i = 0; i < kLane; ++i) _mm512_store_si512(to + i, r[i]);
   }
-  _mm512_store_ps(turned + columns * kLane, _mm512_setzero_ps());
-}
-
-inline __m512 column(const float* turned, int32_t source, int64_t columns) {
-  return _mm512_load_ps(turned + (source < 0 ? columns : source) * kLane);
+  return {lines, narrow};
 }
 
 // Gathers `length` columns to z, the first level of Haar on the way.
-void gather(const float* turned, const int32_t* sources, int64_t columns, int64_t length, bool haar,
-            float* z) {
+void gather(const Turned& turned, const int32_t* sources, int64_t length, bool haar, float* z) {
   if (!haar) {
     for (int64_t i = 0; i < length; ++i)
-      _mm512_store_ps(z + i * kLane, column(turned, sources[i], columns));
+      _mm512_store_ps(z + i * kLane, turned.column(sources[i]));
     return;
   }
   const __m512 root = half_root();
   for (int64_t i = 0; i < length / 2; ++i) {
-    const __m512 even = column(turned, sources[2 * i], columns);
-    const __m512 odd = column(turned, sources[2 * i + 1], columns);
+    const __m512 even = turned.column(sources[2 * i]), odd = turned.column(sources[2 * i + 1]);
     _mm512_store_ps(z + i * kLane, _mm512_mul_ps(_mm512_add_ps(even, odd), root));
     _mm512_store_ps(z + (i + length / 2) * kLane, _mm512_mul_ps(_mm512_sub_ps(even, odd), root));
   }
@@ -161,11 +162,11 @@ void hadamard(float* z, int64_t length) {
 }
 
 // Transformed columns from .. from + width - 1 to z; from is the start of a block.
-void transform(const Prepare& job, const float* turned, int64_t from, int64_t width, int kind,
+void transform(const Prepare& job, const Turned& turned, int64_t from, int64_t width, int kind,
                float* z) {
   for (int64_t at = 0; at < width; at += kBlock, z += kBlock * kLane) {
     const int64_t length = least(kBlock, width - at);
-    gather(turned, job.columns->sources + from + at, job.columns->in_features, length, kind > 0, z);
+    gather(turned, job.columns->sources + from + at, length, kind > 0, z);
     if (kind > 1) haar_further(z, length, kind);
     if (kind < 0) hadamard(z, length);
   }
@@ -275,15 +276,15 @@ void prepare_tiles(void* context, int task) {
   Prepare& job = *static_cast<Prepare*>(context);
   const Widths& widths = job.widths;
   const int64_t room = widths.salient > kChunk ? widths.salient : kChunk;
-  float* turned =
-      static_cast<float*>(scratch(COLUMNS, (up(job.columns->in_features, 32) + 1) * kLane * 4));
+  auto* place = static_cast<__m512i*>(
+      scratch(COLUMNS, up(job.columns->in_features + 1, 32) * sizeof(__m512i)));
   float* z = static_cast<float*>(scratch(PANEL, room * kLane * 4));
-  if (!turned || !z) {
+  if (!place || !z) {
     job.failed = 1;
     return;
   }
   const int64_t row = task * kLane;
-  turn_rows(job, row, turned);
+  const Turned turned = turn_rows(job, row, place);
   for (int64_t c = 0; c < widths.chunks(); ++c) {
     const Chunk chunk = chunk_at(widths, c);
     const int64_t count = chunk.last - chunk.first;
