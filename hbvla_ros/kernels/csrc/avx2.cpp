@@ -95,10 +95,12 @@ template <int ROWS>
 inline void dots(const int16_t* a, int64_t stride, const int16_t* panel, int64_t columns,
                  int32_t* products) {
   __m256i c[ROWS][2];
+#pragma GCC unroll 6
   for (int i = 0; i < ROWS; ++i) c[i][0] = c[i][1] = _mm256_setzero_si256();
   for (int64_t k = 0; k < columns; k += 2) {
     const __m256i b0 = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(panel + k * 16));
     const __m256i b1 = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(panel + k * 16 + 16));
+#pragma GCC unroll 6
     for (int i = 0; i < ROWS; ++i) {
       int32_t two;
       memcpy(&two, a + i * stride + k, 4);
@@ -107,13 +109,14 @@ inline void dots(const int16_t* a, int64_t stride, const int16_t* panel, int64_t
       c[i][1] = _mm256_add_epi32(c[i][1], _mm256_madd_epi16(both, b1));
     }
   }
+#pragma GCC unroll 6
   for (int i = 0; i < ROWS; ++i) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(products + 16 * i), c[i][0]);
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(products + 16 * i + 8), c[i][1]);
   }
 }
 
-constexpr int kAtOnce = 4;
+constexpr int kAtOnce = 6;
 
 void all_dots(const int16_t* a, int64_t stride, int64_t count, const void* weights,
               int64_t columns, int32_t* products) {

@@ -51,12 +51,14 @@ void unpack(const Side& side, int64_t columns, int8_t* out) {
   }
 }
 
-// Many rows: an unpacked panel of two blocks against ROWS rows of activations.
+// Many rows: an unpacked panel of two blocks against ROWS rows of activations. Every loop over the
+// sums is unrolled by name: one that is not keeps all of them in memory.
 template <int ROWS>
 inline void tall(const uint8_t* a, int64_t stride, const int8_t* panel, int64_t columns,
                  __m512i (*c)[2]) {
   const int8_t* second = panel + kChunk * kRows;
   __m512i sums[ROWS][2];
+#pragma GCC unroll 12
   for (int i = 0; i < ROWS; ++i) sums[i][0] = sums[i][1] = _mm512_setzero_si512();
   for (int64_t q = 0; q < columns / 4; ++q) {
     const __m512i b0 = _mm512_load_si512(panel + q * 64), b1 = _mm512_load_si512(second + q * 64);
@@ -67,6 +69,7 @@ inline void tall(const uint8_t* a, int64_t stride, const int8_t* panel, int64_t 
       sums[i][1] = _mm512_dpbusd_epi32(sums[i][1], z, b1);
     }
   }
+#pragma GCC unroll 12
   for (int i = 0; i < ROWS; ++i) {
     c[i][0] = sums[i][0];
     c[i][1] = sums[i][1];
