@@ -38,13 +38,14 @@ PLANES = ':planes=auto:plane_budget=1.55'
 METHODS = f'{DEFAULT_METHODS},{TUNED},{TUNED}{PLANES}'
 # Four times the observations, of four times the demonstrations: what the long tasks need.
 MORE = ':calibration_episodes=512:num_samples=1024'
-BASELINES = f'billm{MORE},hbllm_row{MORE}'
-OURS = f'hbvla_plus{MORE},hbvla_plus{PLANES}{MORE},{TUNED}{PLANES}{MORE}'
+LONG = f'hbllm_row{MORE},hbvla_plus{MORE},hbvla_plus{PLANES}{MORE},{TUNED}{PLANES}{MORE}'
+DISTILLED = f'hbvla_plus:tune=distill{PLANES}{MORE}'
 TABLES: dict[str, list[tuple[str, ...]]] = {
     'methods': [
         ('--methods', METHODS, '--episodes', '500'),
         ('--task', LONGER, '--methods', METHODS, '--episodes', '100'),
-        ('--task', LONGER, '--methods', f'fp,{BASELINES},{OURS}', '--episodes', '500'),
+        ('--task', LONGER, '--methods', f'fp,{LONG}', '--episodes', '500'),
+        ('--task', 'aloha_stack', '--methods', f'fp,{DISTILLED}', '--episodes', '500'),
     ],
     'components': [('--methods', 'rtn,hbvla,hbvla_plus', '--components', '--episodes', '100')],
     'ablation': [
