@@ -115,10 +115,13 @@ def _stage(stage: str, arguments: argparse.Namespace, kernel: str) -> dict[str, 
 def fill_page() -> None:
     """Write the tables of the page from the results file."""
     rows = json.loads((RESULTS / 'full_size.json').read_text(encoding='utf-8'))
-    made = {'full_size': table(rows), 'full_size_profile': profile_table(rows)}
-    PAGE.write_text(fill(PAGE.read_text(encoding='utf-8'), made), encoding='utf-8')
-    short = {'speed': short_table(rows)}
-    README.write_text(fill(README.read_text(encoding='utf-8'), short), encoding='utf-8')
+    for page, made in ((PAGE, tables(rows)), (README, {'speed': short_table(rows)})):
+        page.write_text(fill(page.read_text(encoding='utf-8'), made), encoding='utf-8')
+
+
+def tables(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Return the tables of ``doc/full_size.md``."""
+    return {'full_size': table(rows), 'full_size_profile': profile_table(rows)}
 
 
 def table(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -19,7 +19,7 @@ from pathlib import Path
 import re
 import shlex
 
-from benchmarks import closed_loop_tables
+from benchmarks import closed_loop_tables, full_size, kernels, layer
 from benchmarks.quantization import tables
 from benchmarks.robustness import core, dds
 from benchmarks.robustness import tables as safety
@@ -115,6 +115,38 @@ def test_the_tables_of_closed_loop_success_come_from_the_results_files():
         text = Path(page).read_text(encoding='utf-8')
         assert fill(text, made) == text, page
     assert '| `hbvla_plus` |' in README
+
+
+def test_the_tables_of_speed_come_from_the_results_files():
+    rows = {
+        name: json.loads((REPOSITORY / f'benchmarks/results/{name}.json').read_text())
+        for name in ('kernels', 'layer', 'full_size')
+    }
+    made = {
+        kernels.PAGE: kernels.tables(rows['kernels']) | layer.tables(rows['layer']),
+        full_size.PAGE: full_size.tables(rows['full_size']),
+        full_size.README: {'speed': full_size.short_table(rows['full_size'])},
+    }
+    for page, found in made.items():
+        text = page.read_text(encoding='utf-8')
+        assert fill(text, found) == text, page
+
+
+def test_the_ratios_of_the_readme_come_from_the_results_file():
+    rows = json.loads((REPOSITORY / 'benchmarks/results/kernels.json').read_text())
+
+    def span(rival, digits):
+        found = [
+            row['ratio_with_prologue']
+            for row in rows
+            if row['shape'] in kernels.LLM
+            and (row['kernel'], row['m'], row['threads']) == ('amx_int8', 605, 1)
+            and row['rival'] == rival
+        ]
+        return f'{min(found):.{digits}f} to {max(found):.{digits}f} times as fast as'
+
+    assert f'{span("torch bf16", 1)} torch in bfloat16' in README
+    assert f"{span('ggml Q1_0', 0)} llama.cpp's one-bit format" in README
 
 
 def test_the_table_of_real_matrices_comes_from_the_results_file():

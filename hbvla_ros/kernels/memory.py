@@ -16,8 +16,7 @@
 Keep freed memory for the next inference.
 
 glibc returns large blocks to the system when they are freed and clears new ones page by page. An
-inference of a large model allocates the same hundreds of megabytes again each time: with the
-published size that costs a tenth of a query.
+inference of a large model would allocate the same hundreds of megabytes again each time.
 """
 
 import ctypes

@@ -21,10 +21,7 @@
 namespace hb {
 namespace {
 
-bool fits(int64_t value, int64_t most) { return value >= 0 && value <= most; }
-
-// Sizes so small that no product of them overflows.
-constexpr int64_t kMostColumns = 1 << 20, kMost = 1 << 24;
+constexpr int64_t kMostColumns = 1 << 20;
 
 bool good(const Widths& widths) {
   return fits(widths.plain, kMostColumns) && fits(widths.salient, kMostColumns) &&
@@ -53,7 +50,7 @@ int check_columns(const hb_columns& columns) {
 
 int check_weight(const hb_weight& weight) {
   if (!weight.bits || !weight.levels || !weight.row_scale) return HB_NULL;
-  if (!good({weight.plain_width, weight.salient_width}) || !fits(weight.out_features, kMost) ||
+  if (!good({weight.plain_width, weight.salient_width}) || !fits(weight.out_features, kLargest) ||
       weight.out_features == 0)
     return HB_SHAPE;
   return aligned(weight.bits, 8) && aligned(weight.row_scale, 4) && aligned(weight.sums, 4)
@@ -131,7 +128,7 @@ int64_t hb_paths(void) { return hb::available_paths(); }
 
 int64_t hb_prepared_bytes(int path, int64_t rows, int64_t plain_width, int64_t salient_width) {
   const Widths widths{plain_width, salient_width};
-  if (!hb::runs(path) || !hb::good(widths) || !hb::fits(rows, hb::kMost)) return -1;
+  if (!hb::runs(path) || !hb::good(widths) || !hb::fits(rows, hb::kLargest)) return -1;
   const hb::Format format = hb::format_of(path);
   return hb::payload(format, rows, widths) + hb::padded_rows(rows) * hb::row_bytes(format, widths);
 }
@@ -142,7 +139,7 @@ int hb_prepare(int path, const hb_columns* columns, const void* rows, int64_t co
   if (!hb::runs(path)) return HB_PATH;
   if (const int status = hb::check_columns(*columns)) return status;
   if (type != HB_FLOAT32 && type != HB_BFLOAT16) return HB_SHAPE;
-  if (!hb::fits(count, hb::kMost) || (count > 1 && stride < columns->in_features)) return HB_SHAPE;
+  if (!hb::fits(count, hb::kLargest) || (count > 1 && stride < columns->in_features)) return HB_SHAPE;
   if (!hb::aligned(prepared, 64) || !hb::aligned(rows, type == HB_FLOAT32 ? 4 : 2))
     return HB_ALIGNMENT;
   const hb::Format format = hb::format_of(path);
@@ -160,7 +157,7 @@ int hb_multiply(int path, const hb_weight* weight, const void* prepared, int64_t
   if (!hb::runs(path)) return HB_PATH;
   if (const int status = hb::check_weight(*weight)) return status;
   if (path == HB_VNNI && !weight->sums) return HB_NULL;
-  if (!hb::fits(count, hb::kMost)) return HB_SHAPE;
+  if (!hb::fits(count, hb::kLargest)) return HB_SHAPE;
   if (count == 0) return HB_OK;
   if (const int status = hb::check_output(*output, weight->out_features)) return status;
   if (!hb::aligned(prepared, 64)) return HB_ALIGNMENT;

@@ -38,6 +38,10 @@ constexpr float kTiny = 1e-30f;
 enum Format { F32, A16, A16_SPLIT, A8, R8, U8, R16 };
 Format format_of(int path);
 
+// A size so small that no product of two overflows.
+constexpr int64_t kLargest = 1 << 24;
+inline bool fits(int64_t value, int64_t most) { return value >= 0 && value <= most; }
+
 inline int64_t up(int64_t value, int64_t unit) { return (value + unit - 1) / unit * unit; }
 inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 

@@ -19,8 +19,7 @@
 namespace hb {
 namespace {
 
-// Sizes so small that no product of them overflows.
-constexpr int64_t kMost = 1 << 24, kMostHeads = 1 << 12;
+constexpr int64_t kMostHeads = 1 << 12;
 
 const Pointwise& chosen() {
 #if defined(__x86_64__)
@@ -31,7 +30,7 @@ const Pointwise& chosen() {
 }
 
 bool sized(int64_t count, int64_t width, int type) {
-  return count >= 0 && count <= kMost && width > 0 && width <= kMost &&
+  return fits(count, kLargest) && width > 0 && fits(width, kLargest) &&
          (type == HB_FLOAT32 || type == HB_BFLOAT16);
 }
 
