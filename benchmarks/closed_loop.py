@@ -44,7 +44,7 @@ TABLES: dict[str, list[tuple[str, ...]]] = {
     'methods': [
         ('--methods', METHODS, '--episodes', '500'),
         ('--task', LONGER, '--methods', METHODS, '--episodes', '100'),
-        ('--task', LONGER, '--methods', f'fp,{LONG}', '--episodes', '500'),
+        ('--task', LONGER, '--methods', f'fp,two_plane,{LONG}', '--episodes', '500'),
         ('--task', 'aloha_stack', '--methods', f'fp,{DISTILLED}', '--episodes', '500'),
     ],
     'components': [('--methods', 'rtn,hbvla,hbvla_plus', '--components', '--episodes', '100')],
