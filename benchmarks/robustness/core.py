@@ -33,6 +33,7 @@ from hbvla_ros.evaluate.executor_trial import Trial
 from hbvla_ros.policy.chunk_buffer import Drop
 from hbvla_ros.policy.executor import Command, Executor, ExecutorConfig, Hold
 from hbvla_ros.policy.plan import MODES, PlanConfig
+from hbvla_ros.policy.pulse import Pulse
 from hbvla_ros.policy.worker import Outcome, Worker
 import numpy as np
 
@@ -42,6 +43,7 @@ START = 10_000 * MS
 ROBOT = find_robot('mobile_aloha', robots_folder())
 NAMES = ROBOT.action_names
 CHUNK_S = 1.0
+LEASE_S = 0.3
 
 
 @dataclass(frozen=True)
@@ -134,14 +136,24 @@ def policy_killed() -> Reaction:
 
 
 def policy_stopped() -> Reaction:
-    """Let a stopped policy go on: what it observed before does not move the robot."""
-    arm = Arm()
+    """Stop the heartbeats, though the middleware says nothing, and let the policy go on."""
+    arm, pulse = Arm(), Pulse(LEASE_S)
     before = arm.now
+    pulse.listen(arm.now)
+    pulse.beat()
+    moved = True
+    while moved and not pulse.lost:
+        arm.feel()
+        moved = isinstance(arm.tick(), Command)
+        pulse.listen(arm.now + TICK)  # what the next tick will hear before it decides
+    silent_ms = (arm.now - before) / MS
     arm.executor.on_policy(arm.now, alive=False)
-    reaction = arm.until_hold(Hold.POLICY_LOST)
-    arm.executor.on_policy(arm.now, alive=True)
+    held_ms = arm.until_hold(Hold.POLICY_LOST)
+    pulse.beat()
+    arm.executor.on_policy(arm.now, alive=not pulse.lost)
     late = arm.plan(stamp=before - 1) is Drop.BEFORE_LOSS
-    return within(reaction, 20, recovers=late and arm.moves_again())
+    reaction = None if held_ms is None else silent_ms + held_ms
+    return within(reaction, LEASE_S * 1e3 + 20, recovers=late and arm.moves_again())
 
 
 def bad_chunk() -> Reaction:

@@ -134,6 +134,8 @@ class ActionExecutorNode(ManagedNode):
         return Report(level, f'holding: {hold.value}: {self._executor.detail}', values)
 
     def _on_tick(self) -> None:
+        if self._inputs:
+            self._inputs.listen()
         if self._executor:
             self._step(self._executor)
         if self._executor and self._request:

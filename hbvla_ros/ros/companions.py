@@ -12,11 +12,12 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-"""What runs beside the inference of the policy: verify its weights, show what it saw."""
+"""What runs beside the inference: show that it lives, verify its weights, show what it saw."""
 
 from collections.abc import Callable
 from typing import Any
 
+from hbvla_ros.ros.heartbeat import Heartbeat
 from hbvla_ros.ros.inference import Inference
 from hbvla_ros.ros.integrity import Integrity
 from hbvla_ros.ros.managed_node import ManagedNode
@@ -25,7 +26,7 @@ from hbvla_ros.ros.settings import PolicyParameters
 
 
 class Companions:
-    """Both of them, as the parameters ask for."""
+    """All of them, as the parameters ask for."""
 
     def __init__(
         self,
@@ -44,6 +45,7 @@ class Companions:
         :param inference: tells of every chunk
         :param on_damage: called with the name of a weight that changed in memory
         """
+        self._heartbeat = Heartbeat(node)
         self._integrity = Integrity(node, policy, settings.scrub_mib_per_s, on_damage)
         self._seen: SeenImage | None = None
         if settings.publish_seen:
@@ -52,14 +54,17 @@ class Companions:
 
     def start(self) -> None:
         """Begin, with the inference."""
+        self._heartbeat.start()
         self._integrity.start()
 
     def stop(self) -> None:
         """Pause, with the inference."""
+        self._heartbeat.stop()
         self._integrity.stop()
 
     def close(self) -> None:
         """Withdraw everything."""
+        self._heartbeat.stop()
         self._integrity.stop()
         if self._seen is not None:
             self._seen.close()

@@ -21,12 +21,14 @@ are not compared with ours here.
 """
 
 from functools import partial
+import time
 from typing import Any
 
 from hbvla_ros.core.decode import joint_values
 from hbvla_ros.core.errors import ActionError, ObservationError
 from hbvla_ros.core.robot import JointGroup, RobotSpec
 from hbvla_ros.policy.executor import Executor
+from hbvla_ros.policy.pulse import Pulse
 from hbvla_ros.ros import qos
 from hbvla_ros.ros.chunks import chunk_from
 from hbvla_ros.ros.managed_node import ManagedNode
@@ -52,6 +54,7 @@ class ExecutorInputs:
         self.stop_requested = False  # the last word of the topic ``estop``
         self.measured: dict[str, float] = {}  # the latest state by name
         self._node, self._executor = node, executor
+        self._pulse = Pulse(lease_s)
         self._bad_states = 0
         self._last_bad_state = ''
         self._subscriptions = [
@@ -59,7 +62,7 @@ class ExecutorInputs:
             node.subscribe(String, robot.instruction_topic, self._on_text, qos.INSTRUCTION),
             node.subscribe(Bool, 'estop', self._on_estop, qos.ESTOP),
             node.subscribe(
-                Empty, 'heartbeat', lambda _: None, qos.heartbeat(lease_s), self._on_alive
+                Empty, 'heartbeat', self._on_heartbeat, qos.heartbeat(lease_s), self._on_alive
             ),
             *(
                 node.subscribe(
@@ -74,6 +77,11 @@ class ExecutorInputs:
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
         self._subscriptions.clear()
+
+    def listen(self) -> None:
+        """Judge at every tick whether the policy lives, by a clock that no simulation stops."""
+        self._pulse.listen(time.monotonic_ns())
+        self._tell_pulse()
 
     def summary(self) -> dict[str, Any]:
         """Return counts as plain JSON values."""
@@ -102,11 +110,22 @@ class ExecutorInputs:
     def _on_text(self, message: Any) -> None:
         self._executor.on_instruction(message.data, self._node.now_ns())
 
+    def _on_heartbeat(self, _: Any) -> None:
+        self._pulse.beat()
+        self._tell_pulse()
+
     def _on_alive(self, count: int) -> None:
-        before = self._executor.policy_lost
-        self._executor.on_policy(self._node.now_ns(), alive=count > 0)
-        if self._executor.policy_lost is not before:
-            word = 'gone or stopped' if self._executor.policy_lost else 'back'
+        if count:
+            self._pulse.beat()
+        else:
+            self._pulse.gone()
+        self._tell_pulse()
+
+    def _tell_pulse(self) -> None:
+        lost = self._pulse.lost
+        if lost is not self._executor.policy_lost:
+            self._executor.on_policy(self._node.now_ns(), alive=not lost)
+            word = 'gone or stopped' if lost else 'back'
             self._node.get_logger().warning(f'the process of the policy is {word}')
 
     def _on_estop(self, message: Any) -> None:

@@ -37,7 +37,7 @@ from hbvla_ros.ros import qos
 from hbvla_ros.ros.chunks import chunk_message
 from hbvla_ros.ros.diagnostics import Durations
 from hbvla_ros.ros.managed_node import ManagedNode
-from std_msgs.msg import Empty, Header
+from std_msgs.msg import Header
 from trajectory_msgs.msg import JointTrajectory
 
 _WARN_S = 5.0  # at most one warning of slow inference in so long
@@ -96,9 +96,6 @@ class Inference:
         self._offered_ns = None
         self._worker = Worker(self._infer, self._deliver, 'hbvla_inference')
         self._worker.start()
-        self._heartbeat = self._node.create_publisher(
-            Empty, '~/heartbeat', qos.heartbeat(qos.LEASE_S)
-        )
 
     def offer(self, observation: Observation) -> None:
         """Hand an observation to the network if it runs, a prediction is due and it is new."""
@@ -134,7 +131,6 @@ class Inference:
             )
         self._superseded += self._worker.superseded
         self._worker = None
-        self._node.destroy_publisher(self._heartbeat)
         self._generation += 1
 
     def close(self) -> None:

@@ -81,12 +81,12 @@ class PolicyNode(ManagedNode):
         self._inputs.open_cameras()
 
     def deactivate(self) -> None:
-        """Unsubscribe from the cameras and stop the network's thread."""
+        """Fall silent, unsubscribe from the cameras and stop the network's thread."""
+        if self._companions:
+            self._companions.stop()
         if self._inputs and self._inference:
             self._inputs.close_cameras()
             self._inference.stop()
-        if self._companions:
-            self._companions.stop()
 
     def cleanup(self) -> None:
         """Give the weights back."""

@@ -73,7 +73,10 @@ LEASE_S = 0.3  # the policy's process is given up when it was silent for so long
 
 def heartbeat(lease_s: float) -> Any:
     """
-    Return the profile of the heartbeat, which the middleware keeps alive by itself.
+    Return the profile of the heartbeat.
+
+    The lease lets the middleware tell at once of a policy that ended; nothing depends on it alone
+    (:mod:`hbvla_ros.policy.pulse`).
 
     :param lease_s: offered by the policy, or requested by who watches it; who requests a shorter
         one than the policy offers is told of a mismatch instead

@@ -289,8 +289,8 @@ class ExecutorParameters:
     )
     heartbeat_timeout_s: float = _setting(
         0.3,
-        'the robot holds when the process of the policy is silent for longer; the policy offers '
-        '0.3 s',
+        'the robot holds when the heartbeats of the policy stay away for longer; the policy '
+        'offers 0.3 s',
         limits=(0.3, 60.0),
     )
     enable_on_start: bool = _setting(
