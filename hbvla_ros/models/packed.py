@@ -15,6 +15,7 @@
 """Build a runnable model from a packed artifact."""
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 import re
@@ -89,16 +90,19 @@ def build_packed(artifact: Artifact, *, backend: str = PACKED) -> VlaModel:
         insert_packed(model, artifact.layers)
         fuse(model)
     else:
-        state |= {
-            f'{name}.weight': unpack(packed).dequantize()
-            for name, packed in artifact.layers.items()
-        }
+        state |= dict(dense_weights(artifact))
     try:
         model.load_state_dict(state, strict=True, assign=True)
     except RuntimeError as error:
         raise ArtifactError(f'the weights do not fit the architecture: {error}') from error
     model.requires_grad_(requires_grad=False)
     return model.eval()
+
+
+def dense_weights(artifact: Artifact) -> Iterator[tuple[str, torch.Tensor]]:
+    """Yield the packed weights of an artifact one by one, by parameter, restored to float32."""
+    for name, packed in artifact.layers.items():
+        yield f'{name}.weight', unpack(packed).dequantize()
 
 
 def compact(tensor: torch.Tensor) -> torch.Tensor:

@@ -18,12 +18,13 @@ from pathlib import Path
 import re
 
 from builders import robot, ROBOTS, tiny_job
-from hbvla_ros.artifact.store import load_artifact, read_manifest
+from hbvla_ros.artifact.store import load_artifact, read_manifest, save_artifact
 from hbvla_ros.core.errors import ArtifactError, CheckpointError, ConfigError
 from hbvla_ros.core.scene import synthetic_observations
 from hbvla_ros.models.openvla_oft.checkpoint import load_checkpoint
 from hbvla_ros.models.packed import load_packed
 from hbvla_ros.models.tiny import write_tiny_checkpoint
+from hbvla_ros.quantize import delivery
 from hbvla_ros.quantize.pipeline import run_job
 import pytest
 import torch
@@ -103,6 +104,25 @@ def test_protected_layers_stay_and_say_why(folder):
     assert skipped['language_model.model.layers.1.mlp.up_proj'] == (
         'protected by pattern *.layers.1.*'
     )
+
+
+def test_weights_may_be_computed_in_bfloat16(folder):
+    steps = _run(folder, method='rtn', weights_dtype='bfloat16')
+    assert steps[-2].stage == 'verify'
+
+
+@pytest.mark.parametrize('dtype', ['float32', 'bfloat16'])
+def test_one_wrong_sign_in_what_was_written_is_found(folder, monkeypatch, dtype):
+    def damaged(contents, output):
+        packed = contents.layers['language_model.model.layers.1.mlp.up_proj']
+        packed.bits.view(-1)[0] ^= 1
+        return save_artifact(contents, output)
+
+    monkeypatch.setattr(delivery, 'save_artifact', damaged)
+    with pytest.raises(
+        ArtifactError, match=r'layers\.1\.mlp\.up_proj\.weight are not those in memory'
+    ):
+        _run(folder, method='rtn', weights_dtype=dtype)
 
 
 def test_a_middle_block_may_be_left_out(folder):
