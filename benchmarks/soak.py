@@ -206,7 +206,7 @@ def processes(minutes: float) -> dict[str, Any]:
             time.sleep(share * minutes * 60)
             use = {name: resources(one.pid) for name, one in lab.processes.items()}
             seen.append(use)
-        commands = len(lab.arrivals)
+        commands = len(lab.commands)
         lab.moving()
         policy, executor = lab.status(POLICY), lab.status(EXECUTOR)
     finally:

@@ -42,16 +42,16 @@ def clock_jumps_back(domain: int) -> Reaction:
         lab.rouse(EXECUTOR)
         lab.enable()
         _play(lab, clock, 100_000_000_000, 60)
-        moved = len(lab.arrivals) > 20
+        moved = len(lab.commands) > 20
         time.sleep(0.2)
-        count = len(lab.arrivals)
+        count = len(lab.commands)
         for now_ns in range(1_000_000_000, 1_500_000_000, _STEP_NS):
             clock.publish(Clock(clock=time_message(now_ns)))
             time.sleep(0.01)
-        quiet = len(lab.arrivals) == count
+        quiet = len(lab.commands) == count
         lab.until(lambda: lab.status(EXECUTOR).get('clock_resets', 0) > 0, 'the reset')
         _play(lab, clock, 2_000_000_000, 60)
-        return Reaction(ok=moved and quiet and len(lab.arrivals) > count + 20)
+        return Reaction(ok=moved and quiet and len(lab.commands) > count + 20)
     finally:
         lab.close()
 

@@ -103,7 +103,7 @@ def _dropped(lab: Lab, reason: str) -> int:
 def bad_chunk(lab: Lab) -> Reaction:
     """Publish chunks that are not finite between those of the policy."""
     lab.moving()
-    before, count = _dropped(lab, 'invalid'), len(lab.arrivals)
+    before, count = _dropped(lab, 'invalid'), len(lab.commands)
     for damage in (np.nan, np.inf, -np.inf):
         _offer(lab, np.zeros((25, 14)), damage)
         time.sleep(0.1)  # of chunks that come at once only the last is looked at
@@ -117,7 +117,7 @@ def limits(lab: Lab) -> Reaction:
     """Publish wild chunks between those of the policy and judge every command."""
     lab.moving()
     rng = np.random.default_rng(0)
-    count = len(lab.arrivals)
+    count = len(lab.commands)
     for _ in range(40):
         rows = np.tile(rng.uniform(-1.0, 1.0, 14), (25, 1)) * rng.choice([0.1, 1.0, 100.0])
         _offer(lab, rows)
@@ -298,11 +298,11 @@ def flooding(lab: Lab) -> Reaction:
 
 def _rate(lab: Lab, more: Callable[[float], bool], work: Callable[[], None]) -> float:
     """Return the commands per second while some work is done again and again."""
-    count, begun = len(lab.arrivals), time.monotonic()
+    count, begun = len(lab.commands), time.monotonic()
     while more(time.monotonic() - begun):
         work()
         time.sleep(0.0005)
-    return (len(lab.arrivals) - count) / (time.monotonic() - begun)
+    return (len(lab.commands) - count) / (time.monotonic() - begun)
 
 
 def double_interrupt(lab: Lab) -> Reaction:

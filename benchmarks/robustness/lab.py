@@ -15,11 +15,13 @@
 """
 A small laboratory: real processes over real middleware, and an observer that plays the robot.
 
-The observer publishes joint states that follow the commands, keeps every command with its time of
-arrival, and talks to the nodes through their services as an operator does.
+The observer publishes joint states that follow the commands, keeps every command with the time at
+which it was sent, and talks to the nodes through their services as an operator does. Times of
+arrival would not do: a process that is stopped amid a write to shared memory leaves its port
+locked, and who publishes to it, as the observer does, stands still for up to three seconds.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 import json
 import os
 from pathlib import Path
@@ -68,15 +70,21 @@ class Lab:
     """The processes, and the observer between them."""
 
     def __init__(
-        self, domain: int, actors: Mapping[str, str] | None = None, **environment: str
+        self,
+        domain: int,
+        actors: Mapping[str, str] | None = None,
+        before: Mapping[str, Sequence[str]] | None = None,
+        **environment: str,
     ) -> None:
         """
         Start the observer; :meth:`begin` starts the processes.
 
         :param domain: of ROS, nobody else's
         :param actors: by process, which actor it is instead of its own
+        :param before: by process, words before its command, such as those of ``chrt``
         :param environment: of the processes
         """
+        self._before = dict(before or {})
         self._environment = {
             **os.environ,
             'ROS_DOMAIN_ID': str(domain),
@@ -87,7 +95,7 @@ class Lab:
         self._shared = shared_memory()
         self._actors = dict(actors or {})
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
-        self.arrivals: list[tuple[float, list[float]]] = []  # time and the left arm's positions
+        self.commands: list[tuple[float, list[float]]] = []  # time and the left arm's positions
         self.statuses: dict[str, dict[str, Any]] = {}
         self.measured = dict.fromkeys(ROBOT.state_names, 0.0)
         self.feels = True
@@ -106,7 +114,7 @@ class Lab:
             node.create_subscription(
                 JointTrajectory,
                 group.topic,
-                lambda message, i=index: self._on_command(i, message),
+                lambda message, info, i=index: self._on_command(i, message, info),
                 100,
             )
         self._states = [node.create_publisher(JointState, g.topic, 10) for g in ROBOT.states]
@@ -136,6 +144,7 @@ class Lab:
         command = list(_COMMANDS[name])
         if name in self._actors:
             command[3] = self._actors[name]
+        command = [*self._before.get(name, ()), *command]
         self.processes[name] = subprocess.Popen(
             command,
             env={**self._environment, **environment},
@@ -211,8 +220,8 @@ class Lab:
 
     def moving(self, timeout_s: float = 20.0) -> None:
         """Wait until commands flow for a third of a second."""
-        count = len(self.arrivals)
-        self.until(lambda: len(self.arrivals) > count + 15, 'motion', timeout_s)
+        count = len(self.commands)
+        self.until(lambda: len(self.commands) > count + 15, 'motion', timeout_s)
 
     def silence(self, since: float, quiet_s: float = 0.4, timeout_s: float = 10.0) -> float:
         """
@@ -222,11 +231,11 @@ class Lab:
         :return: ms from there to the last command
         """
         self.until(
-            lambda: time.monotonic() - max(since, self.arrivals[-1][0]) > quiet_s,
+            lambda: time.monotonic() - max(since, self.commands[-1][0]) > quiet_s,
             'silence',
             timeout_s,
         )
-        return max(0.0, self.arrivals[-1][0] - since) * 1e3
+        return max(0.0, self.commands[-1][0] - since) * 1e3
 
     def held(self, since: float, reason: str) -> float:
         """
@@ -272,12 +281,13 @@ class Lab:
         except ExternalShutdownException:
             return
 
-    def _on_command(self, index: int, message: Any) -> None:
+    def _on_command(self, index: int, message: Any, info: dict[str, Any]) -> None:
         values = list(message.points[0].positions)
         for joint, value in zip(ROBOT.outputs[index].joints, values, strict=True):
             self.measured[joint.name] = joint.from_wire(value)
         if index == 0:
-            self.arrivals.append((time.monotonic(), values))
+            age_s = time.time() - info['source_timestamp'] / 1e9
+            self.commands.append((time.monotonic() - age_s, values))
 
     def _on_status(self, name: str, message: Any) -> None:
         self.statuses[name] = json.loads(message.data)
@@ -294,7 +304,7 @@ class Lab:
 
     def positions(self) -> np.ndarray:
         """Return the left arm's commands so far, ``[N, 7]`` in the robot's units."""
-        return np.array([values for _, values in self.arrivals])
+        return np.array([values for _, values in self.commands])
 
 
 def shared_memory() -> set[Path]:

@@ -16,9 +16,9 @@
 """
 Whether another process lives, judged by its heartbeats.
 
-A middleware tells when a process falls silent, but its timer may be lost: of Fast DDS 3.2's
-liveliness leases about one in a hundred ran out seconds late or never. So the silence is counted
-here, and the middleware only tells sooner.
+A middleware tells when a process falls silent, but not always in time: of 214 stops of a policy
+beside two busy processes, Fast DDS 3.2 told of four after 0.36 to 0.76 s instead of 0.3 s, and the
+robot moved on. So the silence is counted here; what the middleware says sooner counts, too.
 """
 
 
