@@ -13,7 +13,7 @@
 # limitations under the License.
 
 """
-Put measured reactions and seams into ``doc/safety.md``.
+Put measured reactions, seams, jitter and endurance into ``doc/safety.md``.
 
     .venv/bin/python -m benchmarks.robustness.tables
 
@@ -105,6 +105,7 @@ def fill(
     robustness: Mapping[str, Any],
     seams: Mapping[str, Any],
     endurance: Sequence[Mapping[str, Any]],
+    pipeline: Mapping[str, Any],
 ) -> str:
     """
     Return the page with its tables as the results say.
@@ -113,11 +114,13 @@ def fill(
     :param robustness: contents of ``robustness.json``
     :param seams: contents of ``seams.json``
     :param endurance: rows of ``soak.json`` and ``fuzz.json``
+    :param pipeline: contents of ``ros_pipeline.json``
     """
     for name, lines in (
         ('faults', _faults(robustness['rows'])),
         ('seams', _seams(seams['rows'])),
         ('endurance', _endurance(endurance)),
+        ('jitter', _jitter(pipeline)),
     ):
         pattern = rf'(<!-- table {name} -->\n).*?(<!-- end -->)'
         body = '\n'.join(lines)
@@ -178,6 +181,22 @@ def _seams(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return lines
 
 
+def _jitter(measured: Mapping[str, Any]) -> list[str]:
+    lines = [
+        '| executor | period p50 | p99 | longest | frames of three cameras received |',
+        '|---|---|---|---|---|',
+    ]
+    for key, words in (
+        ('live', 'as any process'),
+        ('live_real_time', 'in the real-time class, `chrt --fifo 20`'),
+    ):
+        if key in measured:
+            period, frames = measured[key]['period_ms'], measured[key]['frames_received_of_30_hz']
+            times = ' | '.join(f'{period[name]:.1f} ms' for name in ('p50', 'p99', 'max'))
+            lines.append(f'| {words} | {times} | {min(frames.values()):.1%} |')
+    return lines
+
+
 def _endurance(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     lines = ['| what | how much | found |', '|---|---|---|']
     for row in rows:
@@ -212,7 +231,7 @@ def results(name: str) -> Any:
 def made(page: str) -> str:
     """Return the page with its tables as all results files say."""
     endurance = [*results('soak'), *results('fuzz')]
-    return fill(page, results('robustness'), results('seams'), endurance)
+    return fill(page, results('robustness'), results('seams'), endurance, results('ros_pipeline'))
 
 
 def main() -> None:
