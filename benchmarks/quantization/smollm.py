@@ -71,6 +71,7 @@ RUNS = [
     _row('hbvla, 128 salient', 'hbvla', {**H, 'num_salient': 128}),
     _row('hbvla_plus, plain target', 'hbvla_plus', H, target='plain'),
     _row('hbvla_plus', 'hbvla_plus', H, **CORRECTED),
+    _row('hbvla_plus, 128 salient', 'hbvla_plus', {**H, 'num_salient': 128}, **CORRECTED),
     _row('hbvla_plus, Hc mixed in', 'hbvla_plus', {}, **CORRECTED),
     _row('hbvla_plus, factor 0.5', 'hbvla_plus', H, **CORRECTED, target_factor=0.5),
     _row('hbvla_plus, haar', 'hbvla_plus', {**H, 'transform': 'haar'}, **CORRECTED),

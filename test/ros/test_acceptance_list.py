@@ -159,10 +159,11 @@ def test_inference_above_the_period_is_warned_of_and_counted(
             time.sleep(0.03)
             return super().infer(observation)
 
+    begun = time.monotonic()
     bench = Bench(graph, Slow(), inference_rate_hz=100.0).start()
     bench.chunk()
     bench.chunk()
 
     assert bench.now()['slow'] >= 2
-    text = capfd.readouterr().err
-    assert text.count('longer than the 10.0 ms between two predictions') == 1  # throttled
+    warnings = capfd.readouterr().err.count('longer than the 10.0 ms between two predictions')
+    assert 1 <= warnings <= 1 + (time.monotonic() - begun) // 5  # at most one in five seconds
