@@ -159,10 +159,9 @@ def test_the_table_of_real_matrices_comes_from_the_results_file():
         assert f'| {row["label"]} | {row["method"]} | {numbers} |' in METHOD
 
 
-def test_the_tables_of_the_results_page_come_from_the_results_file():
-    rows = json.loads((REPOSITORY / 'benchmarks/results/quantization.json').read_text())
+def test_the_tables_of_the_results_page_come_from_the_results_files():
     page = (REPOSITORY / 'doc' / 'results.md').read_text(encoding='utf-8')
-    assert tables.fill(page, rows) == page
+    assert tables.fill(page, *tables.results()) == page
     assert page.count('| hbvla_plus |') >= 2
 
 

@@ -13,7 +13,7 @@
 # limitations under the License.
 
 """
-Put the tables of ``benchmarks/results/quantization.json`` into ``doc/results.md``.
+Put the tables of ``quantization.json`` and ``quantize_speed.json`` into ``doc/results.md``.
 
     .venv/bin/python -m benchmarks.quantization.tables
 
@@ -74,24 +74,48 @@ def table(rows: Sequence[dict[str, Any]], columns: Sequence[tuple[str, str]]) ->
     return markdown(head, body)
 
 
-def fill(page: str, rows: Sequence[dict[str, Any]]) -> str:
+def speed_table(rows: Sequence[dict[str, Any]]) -> str:
+    """Return the rows of ``quantize_speed.json`` as a Markdown table."""
+    body = [
+        [
+            ' x '.join(map(str, row['shape'])),
+            str(row['threads']),
+            f'{row["seconds"]:.1f}',
+            f'{row["extra_matrices"]:.1f}',
+        ]
+        for row in rows
+    ]
+    return markdown(['matrix', 'threads', 'seconds', 'memory'], body)
+
+
+def fill(page: str, rows: Sequence[dict[str, Any]], speed: Sequence[dict[str, Any]]) -> str:
     """
     Return the page with its tables made anew.
 
     :param page: text with the markers
-    :param rows: of the results file
+    :param rows: of ``quantization.json``
+    :param speed: rows of ``quantize_speed.json``
     """
     made = {
         name: table([r for r in rows if (r['model'], r['scope']) == what], columns)
         for name, (what, columns) in TABLES.items()
     }
-    return tables.fill(page, made)
+    return tables.fill(page, {**made, 'speed': speed_table(speed)})
+
+
+def results() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return the rows of both results files."""
+    texts = [
+        (RESULTS / f'{name}.json').read_text(encoding='utf-8')
+        for name in ('quantization', 'quantize_speed')
+    ]
+    return json.loads(texts[0]), json.loads(texts[1])['rows']
 
 
 def main() -> None:
     """Write the page."""
-    rows = json.loads((RESULTS / 'quantization.json').read_text(encoding='utf-8'))
-    PAGE.write_text(fill(PAGE.read_text(encoding='utf-8'), rows), encoding='utf-8')
+    rows, speed = results()
+    PAGE.write_text(fill(PAGE.read_text(encoding='utf-8'), rows, speed), encoding='utf-8')
     print(f'{len(rows)} rows in {PAGE}')
 
 

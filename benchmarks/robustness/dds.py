@@ -27,7 +27,7 @@ import subprocess
 import time
 
 from benchmarks.robustness.actors import BROKEN, ROBOT
-from benchmarks.robustness.core import Reaction
+from benchmarks.robustness.core import LEASE_S, Reaction
 from benchmarks.robustness.lab import CAMERAS, EXECUTOR, Lab, POLICY
 from hbvla_ros.core.action import ActionChunk
 from hbvla_ros.ros.chunks import chunk_message
@@ -40,7 +40,7 @@ from std_msgs.msg import Bool, String
 from std_srvs.srv import SetBool
 
 TICK_MS = 20.0
-LEASE_MS = 300.0
+LEASE_MS = 1e3 * LEASE_S
 SLACK_MS = 150.0
 CHUNK_MS = 1000.0
 IMAGE_AGE_MS = 200.0

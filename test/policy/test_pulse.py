@@ -12,7 +12,6 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-
 """Whether a process is missed."""
 
 from hbvla_ros.policy.pulse import Pulse

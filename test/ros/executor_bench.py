@@ -12,7 +12,6 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-
 """A bench for the action executor node: the test plays the policy and the robot."""
 
 import json

@@ -12,7 +12,6 @@
 # See the License for the specific language governing permissions and
 # limitations under the License.
 
-
 """The heartbeats of the policy and who listens to them, over real middleware."""
 
 from typing import Any
