@@ -30,6 +30,7 @@ import torch
 TYPES = {'Q1_0': 41, 'TQ1_0': 34, 'IQ1_S': 19}
 _FLOAT32 = 0
 _ROWS = 32  # that are quantized and repeated where the quantizer searches: time does not depend
+_CALLS = 8  # that fit beside the inputs where rows are many; where they are few, many more do
 _MIB = 1 << 20
 
 
@@ -88,8 +89,9 @@ class Ggml:
         :return: gives float32 ``[rows, out]``, the same memory each time, until it goes itself
         """
         (rows, width), out = x.shape, dense.shape[0]
-        # Inputs and outputs, at most 4 bits per weight, and room for what ggml writes on the way.
-        size = 8 * rows * width + 4 * rows * out + out * width // 2 + 64 * _MIB
+        # Inputs and outputs, at most 4 bits per weight, and room for what ggml writes on the way:
+        # every call takes new memory for the quantized inputs.
+        size = (8 + 2 * _CALLS) * rows * width + 4 * rows * out + out * width // 2 + 64 * _MIB
         context = self._base.ggml_init(_Parameters(mem_size=size, mem_buffer=None, no_alloc=False))
         weight = self._base.ggml_new_tensor_2d(context, TYPES[kind], width, out)
         self._quantize(kind, dense, weight)

@@ -26,6 +26,8 @@ from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 RESULTS = REPOSITORY / 'benchmarks' / 'results'
+# What benchmarks write themselves says nothing about the code that was measured.
+WRITTEN = (':(exclude)benchmarks/results', ':(exclude)doc')
 
 
 def machine() -> dict[str, Any]:
@@ -42,9 +44,15 @@ def machine() -> dict[str, Any]:
 
 
 def commit() -> str:
-    """Return the commit that was measured, marked if the tree had changes."""
-    command = ['git', 'describe', '--always', '--dirty', '--abbrev=12']
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    """Return the commit that was measured, marked if the code had changes."""
+    name = _git('rev-parse', '--short=12', 'HEAD')
+    return f'{name}-dirty' if _git('status', '--porcelain', '--', '.', *WRITTEN) else name
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(
+        ['git', *arguments], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
     return done.stdout.strip()
 
 
