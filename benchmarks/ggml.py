@@ -30,7 +30,6 @@ import torch
 TYPES = {'Q1_0': 41, 'TQ1_0': 34, 'IQ1_S': 19}
 _FLOAT32 = 0
 _ROWS = 32  # that are quantized and repeated where the quantizer searches: time does not depend
-_CALLS = 8  # that fit beside the inputs where rows are many; where they are few, many more do
 _MIB = 1 << 20
 
 
@@ -39,6 +38,18 @@ class _Parameters(ctypes.Structure):
         ('mem_size', ctypes.c_size_t),
         ('mem_buffer', ctypes.c_void_p),
         ('no_alloc', ctypes.c_bool),
+    )
+
+
+class _Plan(ctypes.Structure):
+    _fields_ = (
+        ('work_size', ctypes.c_size_t),
+        ('work_data', ctypes.c_void_p),
+        ('n_threads', ctypes.c_int),
+        ('threadpool', ctypes.c_void_p),
+        ('abort_callback', ctypes.c_void_p),
+        ('abort_callback_data', ctypes.c_void_p),
+        ('use_ref', ctypes.c_bool),
     )
 
 
@@ -71,9 +82,10 @@ class Ggml:
         ):  # fmt: skip
             function = getattr(self._base, name)
             function.restype, function.argtypes = result, arguments
-        self._compute = self._cpu.ggml_graph_compute_with_ctx
-        self._compute.restype = ctypes.c_int
-        self._compute.argtypes = (pointer, pointer, ctypes.c_int)
+        self._cpu.ggml_graph_plan.restype = _Plan
+        self._cpu.ggml_graph_plan.argtypes = (pointer, ctypes.c_int, pointer)
+        self._cpu.ggml_graph_compute.restype = ctypes.c_int
+        self._cpu.ggml_graph_compute.argtypes = (pointer, ctypes.POINTER(_Plan))
         self._cpu.ggml_cpu_init()
         self.version = self._base.ggml_version().decode()
 
@@ -86,12 +98,12 @@ class Ggml:
         :param kind: a name of ``TYPES``
         :param x: float32 ``[rows, in]``; ggml quantizes it in every call
         :param dense: float32 ``[out, in]``, widths that the type divides
-        :return: gives float32 ``[rows, out]``, the same memory each time, until it goes itself
+        :return: gives float32 ``[rows, out]``, the same memory each time, until it goes itself;
+            with as many threads as torch has now
         """
         (rows, width), out = x.shape, dense.shape[0]
-        # Inputs and outputs, at most 4 bits per weight, and room for what ggml writes on the way:
-        # every call takes new memory for the quantized inputs.
-        size = (8 + 2 * _CALLS) * rows * width + 4 * rows * out + out * width // 2 + 64 * _MIB
+        # Inputs and outputs, at most 4 bits per weight, and room for the graph.
+        size = 4 * rows * (width + out) + out * width // 2 + 16 * _MIB
         context = self._base.ggml_init(_Parameters(mem_size=size, mem_buffer=None, no_alloc=False))
         weight = self._base.ggml_new_tensor_2d(context, TYPES[kind], width, out)
         self._quantize(kind, dense, weight)
@@ -103,12 +115,16 @@ class Ggml:
         memory = (ctypes.c_float * (rows * out)).from_address(self._base.ggml_get_data(result))
         answer = torch.frombuffer(memory, dtype=torch.float32).view(rows, out)
 
+        plan = self._cpu.ggml_graph_plan(graph, torch.get_num_threads(), None)
+        work = torch.empty(plan.work_size, dtype=torch.uint8)  # of the inputs, quantized
+        plan.work_data = work.data_ptr()
+
         def run() -> torch.Tensor:
-            if self._compute(context, graph, torch.get_num_threads()):
+            if self._cpu.ggml_graph_compute(graph, plan):
                 raise RuntimeError(f'ggml failed on {kind}')
             return answer
 
-        finalize(run, self._base.ggml_free, context)
+        finalize(run, lambda _: self._base.ggml_free(context), work)  # both are needed till then
         return run
 
     def _quantize(self, kind: str, dense: torch.Tensor, weight: int) -> None:
