@@ -20,6 +20,7 @@ from contextlib import contextmanager
 import time
 from typing import Any
 
+from hbvla_ros.kernels.cpu import CpuKernel
 from hbvla_ros.models.linear import BinaryLinear
 from torch import nn
 
@@ -43,7 +44,8 @@ def charged(model: nn.Module) -> Iterator[dict[str, float]]:
     Charge the modules of a model while the block runs.
 
     :return: seconds by what was done; a module pays for its own work only, not for that of the
-        modules it calls
+        modules it calls; what brings activations into the layout of a kernel, their norm
+        included, is charged apart, as ``prologue``
     """
     seconds: dict[str, float] = defaultdict(float)
     open_: list[list[Any]] = []  # label, start, seconds of those it called
@@ -61,15 +63,25 @@ def charged(model: nn.Module) -> Iterator[dict[str, float]]:
         if open_:
             open_[-1][2] += whole
 
+    prepare = CpuKernel.prepare
+
+    def charged_prepare(*arguments: Any) -> Any:
+        enter(f'{open_[-1][0].partition(":")[0]}: prologue')()
+        prepared = prepare(*arguments)
+        leave()
+        return prepared
+
     handles = []
     for name, module in model.named_modules():
         label = _label(name, module)
         if label:
             handles.append(module.register_forward_pre_hook(enter(label)))
             handles.append(module.register_forward_hook(leave))
+    CpuKernel.prepare = charged_prepare  # type: ignore[method-assign]
     try:
         yield seconds
     finally:
+        CpuKernel.prepare = prepare  # type: ignore[method-assign]
         for handle in handles:
             handle.remove()
 

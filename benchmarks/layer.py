@@ -116,7 +116,6 @@ def _layer(config: LlamaConfig, kind: str) -> nn.Module:
     elif kind != 'torch bf16':
         insert_packed(layer, _packed(layer, allows_int8=kind == 'int8'))
         fuse(layer)
-        assert layer.self_attn.q_proj.siblings is layer.self_attn.v_proj.siblings is not None
         assert isinstance(layer.mlp.down_proj, BinaryLinear)
     return layer
 

@@ -25,6 +25,7 @@ import json
 from typing import Any
 
 from benchmarks import tables
+from benchmarks.quantization.smollm import MODEL, RUNS
 from benchmarks.record import REPOSITORY, RESULTS
 from benchmarks.tables import markdown
 
@@ -44,8 +45,8 @@ _LANGUAGE = (
     ('seconds', '{:.0f}'),
 )
 TABLES: dict[str, tuple[tuple[str, str], tuple[tuple[str, str], ...]]] = {
-    'two layers': (('SmolLM2-135M-Instruct', 'two layers'), _LANGUAGE),
-    'all layers': (('SmolLM2-135M-Instruct', 'all'), _LANGUAGE),
+    'two layers': ((MODEL, 'two layers'), _LANGUAGE),
+    'all layers': ((MODEL, 'all'), _LANGUAGE),
     'encoder': (
         ('all-MiniLM-L6-v2', 'all'),
         (*_BITS, ('output_error', '{:.4f}'), ('cosine', '{:.4f}'), ('seconds', '{:.0f}')),
@@ -61,6 +62,16 @@ TABLES: dict[str, tuple[tuple[str, str], tuple[tuple[str, str], ...]]] = {
         ),
     ),
 }
+
+
+_ORDER = {run['label']: place for place, run in enumerate(RUNS)}
+
+
+def _in_order(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return rows as their benchmark lists them, whenever each was measured."""
+    return sorted(
+        rows, key=lambda row: (_ORDER.get(row['label'], -1), row.get('calibration_tokens') or 0)
+    )
 
 
 def table(rows: Sequence[dict[str, Any]], columns: Sequence[tuple[str, str]]) -> str:
@@ -97,7 +108,7 @@ def fill(page: str, rows: Sequence[dict[str, Any]], speed: Sequence[dict[str, An
     :param speed: rows of ``quantize_speed.json``
     """
     made = {
-        name: table([r for r in rows if (r['model'], r['scope']) == what], columns)
+        name: table(_in_order([r for r in rows if (r['model'], r['scope']) == what]), columns)
         for name, (what, columns) in TABLES.items()
     }
     return tables.fill(page, {**made, 'speed': speed_table(speed)})

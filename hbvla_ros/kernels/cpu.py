@@ -28,6 +28,7 @@ from hbvla_ros.binarize.layout import ColumnLayout
 from hbvla_ros.core.errors import ConfigError
 from hbvla_ros.kernels import native
 from hbvla_ros.kernels.packing import PackedWeight, row_blocks
+from hbvla_ros.kernels.pointwise import RmsNorm
 import torch
 
 CHUNK = 512  # columns that share an activation scale
@@ -109,20 +110,24 @@ class CpuKernel:
         product = self.multiply(self.prepare(x, packed.layout), packed, x.dtype, bias)
         return product.view(*x.shape[:-1], packed.out_features)
 
-    def prepare(self, x: torch.Tensor, layout: ColumnLayout) -> Prepared:
+    def prepare(
+        self, x: torch.Tensor, layout: ColumnLayout, norm: RmsNorm | None = None
+    ) -> Prepared:
         """
         Bring activations into the layout of this kernel.
 
         :param x: float32 or bfloat16 ``[..., in_features]``
         :param layout: the columns of the weights that will follow
-        :raises ConfigError: if the width differs or the processor does not run this kernel
+        :param norm: normalizes the rows on the way; ``x`` is then contiguous
+        :raises ConfigError: if the width differs, the processor does not run this kernel or the
+            norm does not fit the rows
         """
         library, path = _library(), self.path_for(x)
         if x.shape[-1] != layout.in_features:
             raise ConfigError(
                 f'the packed weight reads {layout.in_features} features, got {x.shape[-1]}'
             )
-        rows = _rows(x)
+        rows, before = _rows(x), None if norm is None else norm.struct(x)
         if rows.shape[0] == 0:
             return Prepared(path, layout, 0, rows)
         number = native.PATHS[path]
@@ -134,7 +139,7 @@ class CpuKernel:
         data = _aligned(size)
         status = library.hb_prepare(
             number, _columns_of(layout).struct, rows.data_ptr(), rows.shape[0], rows.stride(0),
-            _TYPES[x.dtype], data.data_ptr(), torch.get_num_threads(),
+            _TYPES[x.dtype], before, data.data_ptr(), torch.get_num_threads(),
         )  # fmt: skip
         native.check(status, f'kernel {path}, preparing {tuple(x.shape)}')
         return Prepared(path, layout, rows.shape[0], data)
@@ -145,24 +150,28 @@ class CpuKernel:
         packed: PackedWeight,
         dtype: torch.dtype,
         bias: torch.Tensor | None = None,
+        add_to: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """
         Multiply prepared activations with weights of the same columns.
 
         :param dtype: of the result, float32 or bfloat16
+        :param add_to: contiguous ``[rows, out_features]`` of that dtype; the rounded product is
+            added to it, in its memory
         :return: ``[rows, out_features]``
-        :raises ConfigError: if the weights have other columns, or their arrays are damaged
+        :raises ConfigError: if the weights have other columns, their arrays are damaged, or the
+            product can't be added
         """
         if not same_columns(prepared.layout, packed.layout):
             raise ConfigError('the activations were prepared for other columns')
         _check_arrays(packed)
-        out = torch.empty(prepared.rows, packed.out_features, dtype=dtype)
+        out = _output(prepared.rows, packed.out_features, dtype, add_to)
         added = None if bias is None else _bias(bias, packed.out_features)
         if prepared.rows == 0:
             return out
         output = native.Output(
             out.data_ptr(), packed.out_features, _TYPES[dtype],
-            None if added is None else added.data_ptr(),
+            None if added is None else added.data_ptr(), add_to is not None,
         )  # fmt: skip
         path = prepared.path
         weight = _weight_of(packed, sums=path == 'avx512_vnni')
@@ -205,6 +214,20 @@ def _aligned(size: int) -> torch.Tensor:
     data = torch.empty(size + _ALIGNMENT, dtype=torch.uint8)
     start = -data.data_ptr() % _ALIGNMENT
     return data[start:]
+
+
+def _output(
+    rows: int, width: int, dtype: torch.dtype, add_to: torch.Tensor | None
+) -> torch.Tensor:
+    if add_to is None:
+        return torch.empty(rows, width, dtype=dtype)
+    found = (tuple(add_to.shape), add_to.dtype, add_to.is_contiguous(), add_to.device.type)
+    if found != ((rows, width), dtype, True, 'cpu'):
+        raise ConfigError(
+            f'a product of {(rows, width)}, {dtype}, is added to contiguous memory of its kind on '
+            f'the CPU, got {add_to.dtype} {tuple(add_to.shape)} on {add_to.device}'
+        )
+    return add_to
 
 
 def _bias(bias: torch.Tensor, out_features: int) -> torch.Tensor:

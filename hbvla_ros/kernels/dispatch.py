@@ -87,8 +87,12 @@ def choose(packed: PackedWeight, x: torch.Tensor) -> str:
 
     :param packed: weights on the device of ``x``
     :param x: ``[..., in_features]``
-    :raises ConfigError: if a forced kernel refuses
+    :raises ConfigError: if the widths differ, or a forced kernel refuses
     """
+    if x.shape[-1] != packed.layout.in_features:
+        raise ConfigError(
+            f'the packed weight reads {packed.layout.in_features} features, got {x.shape[-1]}'
+        )
     names = kernel_names()
     for name in names:
         kernel = load_kernel(name)
@@ -118,11 +122,13 @@ def binary_linear(
     :return: ``[..., out_features]``
     :raises ConfigError: if the widths differ, or a forced kernel refuses
     """
-    if x.shape[-1] != packed.layout.in_features:
-        raise ConfigError(
-            f'the packed weight reads {packed.layout.in_features} features, got {x.shape[-1]}'
-        )
-    kernel = load_kernel(choose(packed, x))
+    return multiply(load_kernel(choose(packed, x)), x, packed, bias)
+
+
+def multiply(
+    kernel: Kernel, x: torch.Tensor, packed: PackedWeight, bias: torch.Tensor | None
+) -> torch.Tensor:
+    """Compute like :func:`binary_linear` with a kernel that was chosen before."""
     if bias is not None and getattr(kernel, 'takes_bias', False):
         return kernel.linear(x, packed, bias)  # type: ignore[call-arg]
     y = kernel.linear(x, packed)

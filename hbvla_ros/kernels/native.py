@@ -75,7 +75,19 @@ class Weight(ctypes.Structure):
 class Output(ctypes.Structure):
     """``hb_output``."""
 
-    _fields_ = (('data', _pointer), ('stride', _size), ('type', _int), ('bias', _pointer))
+    _fields_ = (
+        ('data', _pointer),
+        ('stride', _size),
+        ('type', _int),
+        ('bias', _pointer),
+        ('accumulate', _int),
+    )
+
+
+class Norm(ctypes.Structure):
+    """``hb_norm``."""
+
+    _fields_ = (('weight', _pointer), ('add', _pointer), ('epsilon', ctypes.c_float))
 
 
 def declare(library: ctypes.CDLL) -> ctypes.CDLL:
@@ -86,8 +98,8 @@ def declare(library: ctypes.CDLL) -> ctypes.CDLL:
     library.hb_prepared_bytes.restype = _size
     library.hb_prepared_bytes.argtypes = (ctypes.c_int, _size, _size, _size)
     library.hb_prepare.argtypes = (
-        ctypes.c_int, reference(Columns), _pointer, _size, _size, ctypes.c_int, _pointer,
-        ctypes.c_int,
+        ctypes.c_int, reference(Columns), _pointer, _size, _size, ctypes.c_int, reference(Norm),
+        _pointer, ctypes.c_int,
     )  # fmt: skip
     library.hb_multiply.argtypes = (
         ctypes.c_int, reference(Weight), _pointer, _size, reference(Output), ctypes.c_int,
@@ -96,8 +108,7 @@ def declare(library: ctypes.CDLL) -> ctypes.CDLL:
     library.hb_peak.argtypes = (ctypes.c_int, _size)
     library.hb_chunk_sums.argtypes = (reference(Weight), _pointer)
     library.hb_normalize.argtypes = (
-        _pointer, _pointer, _pointer, ctypes.c_float, _pointer, _size, _size, ctypes.c_int,
-        ctypes.c_int,
+        _pointer, reference(Norm), _pointer, _size, _size, ctypes.c_int, ctypes.c_int,
     )  # fmt: skip
     library.hb_gate.argtypes = (_pointer, _pointer, _size, _size, ctypes.c_int, ctypes.c_int)
     library.hb_rotate.argtypes = (

@@ -20,6 +20,7 @@ a row once. Values of bfloat16 are rounded wherever torch rounds them, so that r
 torch's by the order of a sum (RMSNorm) and the last place of an exponential (SiLU) only.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 from hbvla_ros.core.errors import ConfigError
@@ -42,24 +43,42 @@ def supports(x: torch.Tensor) -> bool:
     )
 
 
-def rms_norm(
-    x: torch.Tensor, weight: torch.Tensor, epsilon: float, add: torch.Tensor | None = None
-) -> torch.Tensor:
+@dataclass(frozen=True, eq=False)
+class RmsNorm:
     """
-    Return ``weight * x / sqrt(mean(x^2) + epsilon)`` over the last dimension.
+    ``weight * x / sqrt(mean(x^2) + epsilon)`` over the last dimension.
 
-    :param x: contiguous ``[..., width]``; with ``add`` it is overwritten
-    :param weight: ``[width]``
-    :param add: contiguous, of the shape of ``x``; added to ``x``, in its memory, before
+    ``weight`` is ``[width]``; ``add``, contiguous and of the shape of ``x``, is added to ``x``, in
+    the memory of ``x``, before.
+    """
+
+    weight: torch.Tensor
+    epsilon: float
+    add: torch.Tensor | None = None
+
+    def struct(self, x: torch.Tensor) -> native.Norm:
+        """
+        Describe it to the library, for these rows.
+
+        :param x: contiguous ``[..., width]``
+        :raises ConfigError: if a shape, a dtype or the memory layout differs
+        """
+        added = () if self.add is None else ((self.add, tuple(x.shape)),)
+        _check(x, (self.weight, (x.shape[-1],)), *added)
+        add = None if self.add is None else self.add.data_ptr()
+        return native.Norm(self.weight.data_ptr(), add, self.epsilon)
+
+
+def rms_norm(x: torch.Tensor, norm: RmsNorm) -> torch.Tensor:
+    """
+    Normalize rows.
+
+    :param x: contiguous ``[..., width]``; overwritten if there is something to add
     :return: of the shape and dtype of ``x``
     :raises ConfigError: if a shape, a dtype or the memory layout differs
     """
-    _check(x, (weight, (x.shape[-1],)), *(() if add is None else ((add, x.shape),)))
-    out = torch.empty_like(x)
-    _call(
-        'hb_normalize', x, x.data_ptr(), None if add is None else add.data_ptr(),
-        weight.data_ptr(), epsilon, out.data_ptr(), _rows(x, 1), x.shape[-1],
-    )  # fmt: skip
+    struct, out = norm.struct(x), torch.empty_like(x)
+    _call('hb_normalize', x, x.data_ptr(), struct, out.data_ptr(), _rows(x, 1), x.shape[-1])
     return out
 
 

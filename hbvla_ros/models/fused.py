@@ -19,9 +19,11 @@ The classes are those of transformers with another ``forward``: parameters, name
 and what the library does not take (a GPU, a KV cache, no library) runs as before.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from hbvla_ros.kernels import pointwise
+from hbvla_ros.models.linear import BinaryLinear, together
 import torch
 from torch import nn
 from transformers import Cache
@@ -46,16 +48,34 @@ class FusedNorm(LlamaRMSNorm):
 
         :param add: added to ``hidden_states``, in its memory, before
         """
-        whole = hidden_states.is_contiguous() and (add is None or add.is_contiguous())
-        if (
-            whole
-            and self.weight.dtype == hidden_states.dtype
-            and pointwise.supports(hidden_states)
-        ):
-            return pointwise.rms_norm(hidden_states, self.weight, self.variance_epsilon, add)
+        norm = self.described(hidden_states, add)
+        if norm is not None:
+            return pointwise.rms_norm(hidden_states, norm)
         summed = hidden_states if add is None else hidden_states.add_(add)
         normed: torch.Tensor = super().forward(summed)
         return normed
+
+    def described(
+        self, hidden_states: torch.Tensor, add: torch.Tensor | None = None
+    ) -> pointwise.RmsNorm | None:
+        """Return the norm for the native library, or None if that does not take these tensors."""
+        whole = hidden_states.is_contiguous() and (add is None or add.is_contiguous())
+        same = self.weight.dtype == hidden_states.dtype
+        if not (whole and same and pointwise.supports(hidden_states)):
+            return None
+        return pointwise.RmsNorm(self.weight, self.variance_epsilon, add)
+
+    def read_by(
+        self,
+        layers: Sequence[nn.Module],
+        hidden_states: torch.Tensor,
+        add: torch.Tensor | None = None,
+    ) -> list[torch.Tensor]:
+        """Normalize for linears, arguments as in ``forward``; return what each of them gives."""
+        norm = self.described(hidden_states, add)
+        if norm is None:
+            return together(layers, self(hidden_states, add))
+        return together(layers, hidden_states, norm)
 
 
 class FusedMlp(LlamaMLP):
@@ -63,11 +83,24 @@ class FusedMlp(LlamaMLP):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map ``[..., width]`` to the same shape."""
-        gate, up = self.gate_proj(x), self.up_proj(x)
-        fused = pointwise.supports(gate) and gate.is_contiguous() and up.is_contiguous()
-        inner = pointwise.silu_times_(gate, up) if fused else self.act_fn(gate) * up
+        inner = self._inner(*together((self.gate_proj, self.up_proj), x))
         result: torch.Tensor = self.down_proj(inner)
         return result
+
+    def add_to_sum(
+        self, hidden_states: torch.Tensor, add: torch.Tensor, norm: FusedNorm
+    ) -> torch.Tensor:
+        """Add ``add``, then the MLP of the norm of the sum, to ``hidden_states`` in its memory."""
+        layers = (self.gate_proj, self.up_proj)
+        inner = self._inner(*norm.read_by(layers, hidden_states, add))
+        if isinstance(self.down_proj, BinaryLinear):
+            result: torch.Tensor = self.down_proj(inner, add_to=hidden_states)
+            return result
+        return hidden_states.add_(self.down_proj(inner))
+
+    def _inner(self, gate: torch.Tensor, up: torch.Tensor) -> torch.Tensor:
+        fused = pointwise.supports(gate) and gate.is_contiguous() and up.is_contiguous()
+        return pointwise.silu_times_(gate, up) if fused else self.act_fn(gate) * up
 
 
 class FusedAttention(LlamaAttention):
@@ -79,22 +112,28 @@ class FusedAttention(LlamaAttention):
         position_embeddings: tuple[torch.Tensor, torch.Tensor] | None = None,
         attention_mask: torch.Tensor | None = None,
         past_key_values: Cache | None = None,
+        *,
+        norm: FusedNorm | None = None,
         **kwargs: Any,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Attend; shapes and arguments are those of transformers."""
+        """
+        Attend; shapes and arguments are those of transformers.
+
+        :param norm: to apply to ``hidden_states`` before; none if they are normalized
+        """
         if (
             past_key_values is not None
             or position_embeddings is None
             or not pointwise.supports(hidden_states)
         ):
+            hidden_states = hidden_states if norm is None else norm(hidden_states)
             given = (hidden_states, position_embeddings, attention_mask, past_key_values)
             return super().forward(*given, **kwargs)
         shape = hidden_states.shape[:-1]
         heads = (*shape, -1, self.head_dim)
-        query, key, value = (
-            project(hidden_states).view(heads)
-            for project in (self.q_proj, self.k_proj, self.v_proj)
-        )
+        layers = (self.q_proj, self.k_proj, self.v_proj)
+        read = together if norm is None else norm.read_by
+        query, key, value = (product.view(heads) for product in read(layers, hidden_states))
         places = tuple(p.expand(*shape, -1).contiguous() for p in position_embeddings)
         for rotated in (query, key):
             pointwise.rotate_(rotated, *places)
@@ -116,8 +155,11 @@ class FusedLayer(LlamaDecoderLayer):
         """Map ``[batch, tokens, width]`` to that shape; arguments are those of transformers."""
         if not pointwise.supports(hidden_states):
             return super().forward(hidden_states, *args, **kwargs)
-        attended, _ = self.self_attn(self.input_layernorm(hidden_states), *args, **kwargs)
-        result: torch.Tensor = self.mlp(self.post_attention_layernorm(attended, hidden_states))
+        entry, middle = self.input_layernorm, self.post_attention_layernorm
+        attended, _ = self.self_attn(hidden_states, *args, norm=entry, **kwargs)
+        if isinstance(self.mlp, FusedMlp):
+            return self.mlp.add_to_sum(attended, hidden_states, middle)
+        result: torch.Tensor = self.mlp(middle(attended, hidden_states))
         return result.add_(attended)
 
 

@@ -14,58 +14,25 @@
 
 """A linear layer whose weights stay packed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
-from weakref import ref
 
-from hbvla_ros.kernels.cpu import CpuKernel, Prepared
-from hbvla_ros.kernels.dispatch import binary_linear, choose, load_kernel
+from hbvla_ros.kernels import pointwise
+from hbvla_ros.kernels.cpu import CpuKernel, Prepared, same_columns
+from hbvla_ros.kernels.dispatch import choose, Kernel, load_kernel, multiply
 from hbvla_ros.kernels.gpu import place
 from hbvla_ros.kernels.packing import PackedWeight
 import torch
 from torch import nn
 
 
-class Siblings:
-    """
-    Layers that one parent calls with the same input, such as q, k and v.
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """Activations prepared by the kernel that will multiply them."""
 
-    The activations are prepared for the first of them and kept until the last has run. Whoever
-    calls them must not change the input in between.
-    """
-
-    def __init__(self, count: int) -> None:
-        """
-        Expect calls.
-
-        :param count: of layers that share columns
-        """
-        self._count = count
-        self._left = 0
-        self._source: Callable[[], torch.Tensor | None] = lambda: None
-        self._version = 0
-        self._prepared: Prepared | None = None
-
-    def linear(
-        self, x: torch.Tensor, packed: PackedWeight, bias: torch.Tensor | None
-    ) -> torch.Tensor:
-        """Compute like ``binary_linear``, with the preparation shared where the kernel can."""
-        kernel = load_kernel(choose(packed, x))
-        if not isinstance(kernel, CpuKernel):
-            return binary_linear(x, packed, bias)
-        prepared = self._prepared
-        # Inference tensors have no version: there the rule above is all there is.
-        version = 0 if x.is_inference() else x._version  # noqa: SLF001
-        same = self._source() is x and self._version == version
-        if prepared is None or not same or prepared.path != kernel.path_for(x):
-            prepared = kernel.prepare(x, packed.layout)
-            self._prepared, self._source, self._left = prepared, ref(x), self._count
-            self._version = version
-        self._left -= 1
-        if self._left == 0:
-            self._prepared = None
-        product = kernel.multiply(prepared, packed, x.dtype, bias)
-        return product.view(*x.shape[:-1], packed.out_features)
+    kernel: CpuKernel
+    prepared: Prepared
 
 
 class BinaryLinear(nn.Module):
@@ -86,7 +53,6 @@ class BinaryLinear(nn.Module):
         super().__init__()
         self.packed = packed
         self.bias = None if bias is None else nn.Parameter(bias, requires_grad=False)
-        self.siblings: Siblings | None = None
 
     @property
     def in_features(self) -> int:
@@ -98,10 +64,31 @@ class BinaryLinear(nn.Module):
         """Return the number of outputs."""
         return self.packed.out_features
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Multiply ``[..., in_features]`` to ``[..., out_features]``, in the dtype of ``x``."""
-        product = binary_linear if self.siblings is None else self.siblings.linear
-        return product(x, self.packed, self.bias)
+    def forward(
+        self,
+        x: torch.Tensor,
+        entry: Entry | None = None,
+        add_to: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """
+        Multiply ``[..., in_features]`` to ``[..., out_features]``, in the dtype of ``x``.
+
+        :param entry: ``x`` prepared for the kernel of this layer, if it was already
+        :param add_to: contiguous, of the shape and dtype of the result, which is added to it in
+            its memory
+        """
+        kernel = self.kernel(x) if entry is None else entry.kernel
+        if not isinstance(kernel, CpuKernel):
+            product = multiply(kernel, x, self.packed, self.bias)
+            return product if add_to is None else add_to.add_(product)
+        prepared = kernel.prepare(x, self.packed.layout) if entry is None else entry.prepared
+        flat = None if add_to is None else add_to.view(-1, self.out_features)
+        product = kernel.multiply(prepared, self.packed, x.dtype, self.bias, flat)
+        return product.view(*x.shape[:-1], self.out_features)
+
+    def kernel(self, x: torch.Tensor) -> Kernel:
+        """Return the kernel that multiplies these activations."""
+        return load_kernel(choose(self.packed, x))
 
     def _apply(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> 'BinaryLinear':
         """Move like any module, in the form that is computed on there; never cast."""
@@ -114,3 +101,29 @@ class BinaryLinear(nn.Module):
     def extra_repr(self) -> str:
         """Say what is inside, for ``print(model)``."""
         return f'in_features={self.in_features}, out_features={self.out_features}, packed'
+
+
+def together(
+    layers: Sequence[nn.Module], x: torch.Tensor, norm: pointwise.RmsNorm | None = None
+) -> list[torch.Tensor]:
+    """
+    Apply linears that read the same input, such as q, k and v.
+
+    The input is normalized and prepared once, if all of them are packed with the same columns and
+    run on the same kernel.
+
+    :param layers: dense or packed
+    :param x: ``[..., in_features]``, contiguous if there is a norm
+    :param norm: of ``x``, for the native library; its ``add`` is added to ``x`` in place
+    :return: what each gives, in order
+    """
+    packed = [layer for layer in layers if isinstance(layer, BinaryLinear)]
+    if len(packed) == len(layers):
+        columns = packed[0].packed.layout
+        kernel, *others = {layer.kernel(x) for layer in packed}
+        if isinstance(kernel, CpuKernel) and not others:
+            if all(same_columns(columns, layer.packed.layout) for layer in packed):
+                entry = Entry(kernel, kernel.prepare(x, columns, norm))
+                return [layer(x, entry) for layer in packed]
+    read = x if norm is None else pointwise.rms_norm(x, norm)
+    return [layer(read) for layer in layers]

@@ -17,9 +17,8 @@
 from collections.abc import Mapping
 
 from hbvla_ros.core.errors import ArtifactError
-from hbvla_ros.kernels.cpu import same_columns
 from hbvla_ros.kernels.packing import PackedWeight
-from hbvla_ros.models.linear import BinaryLinear, Siblings
+from hbvla_ros.models.linear import BinaryLinear
 from torch import nn
 
 
@@ -57,23 +56,3 @@ def insert_packed(model: nn.Module, layers: Mapping[str, PackedWeight]) -> None:
         parent, _, leaf = name.rpartition('.')
         bias = None if dense.bias is None else dense.bias.detach()
         setattr(model.get_submodule(parent), leaf, BinaryLinear(packed, bias))
-    for parent in {name.rpartition('.')[0] for name in layers}:
-        _join(model.get_submodule(parent))
-
-
-def _join(parent: nn.Module) -> None:
-    """Let the children that read the same columns share the preparation of their input."""
-    families: dict[int, list[BinaryLinear]] = {}
-    for child in parent.children():
-        if isinstance(child, BinaryLinear) and child.packed.layout.permutation is not None:
-            families.setdefault(id(child.packed.layout.permutation), []).append(child)
-    for members in families.values():
-        first = members[0].packed
-        if len(members) > 1 and all(
-            same_columns(first.layout, other.packed.layout)
-            and first.allows_int8 == other.packed.allows_int8
-            for other in members
-        ):
-            together = Siblings(len(members))
-            for member in members:
-                member.siblings = together

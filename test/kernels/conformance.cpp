@@ -90,13 +90,14 @@ double exact(const Case& c, int64_t row, int64_t n) {
   return sum;
 }
 
-std::vector<float> run(const Case& c, int path, int threads) {
+std::vector<float> run(const Case& c, int path, int threads, const hb_norm* norm = nullptr) {
   const hb_columns columns{c.in, c.plain, c.salient, c.sources.data(), 0, 0};
   Buffer prepared(hb_prepared_bytes(path, c.rows, c.plain, c.salient));
   std::vector<float> y(c.rows * c.out);
-  const hb_output output{y.data(), c.out, HB_FLOAT32, nullptr};
+  const hb_output output{y.data(), c.out, HB_FLOAT32, nullptr, 0};
   const hb_weight weight = weight_of(c);
-  const int first = hb_prepare(path, &columns, c.x.data(), c.rows, c.in, HB_FLOAT32,
+  std::vector<float> x = c.x;
+  const int first = hb_prepare(path, &columns, x.data(), c.rows, c.in, HB_FLOAT32, norm,
                                prepared.data, threads);
   const int second = hb_multiply(path, &weight, prepared.data, c.rows, &output, threads);
   if (first || second) {
@@ -104,6 +105,36 @@ std::vector<float> run(const Case& c, int path, int threads) {
     exit(1);
   }
   return y;
+}
+
+// A norm on the way in gives what it gives apart, to the bit.
+void check_norm(const Case& c, int path) {
+  std::vector<float> weight(c.in, 0.5f), add(c.rows * c.in, 0.25f), out(c.rows * c.in);
+  const hb_norm norm{weight.data(), add.data(), 1e-6f};
+  Case apart = c;
+  const int status = hb_normalize(apart.x.data(), &norm, out.data(), c.rows, c.in, HB_FLOAT32, 1);
+  apart.x = out;
+  if (status || run(c, path, 2, &norm) != run(apart, path, 1)) {
+    printf("path %d: a norm on the way in differs\n", path);
+    exit(1);
+  }
+}
+
+// A product on top of ones is one more than the product, to the bit.
+void check_sum(const Case& c, int path) {
+  const hb_columns columns{c.in, c.plain, c.salient, c.sources.data(), 0, 0};
+  Buffer prepared(hb_prepared_bytes(path, c.rows, c.plain, c.salient));
+  std::vector<float> x = c.x, y(c.rows * c.out, 1.0f);
+  const std::vector<float> once = run(c, path, 1);
+  const hb_weight weight = weight_of(c);
+  const hb_output output{y.data(), c.out, HB_FLOAT32, nullptr, 1};
+  hb_prepare(path, &columns, x.data(), c.rows, c.in, HB_FLOAT32, nullptr, prepared.data, 1);
+  hb_multiply(path, &weight, prepared.data, c.rows, &output, 2);
+  for (size_t i = 0; i < y.size(); ++i)
+    if (y[i] != 1.0f + once[i]) {
+      printf("path %d: a sum differs\n", path);
+      exit(1);
+    }
 }
 
 void check(const Case& c, int path, const std::vector<float>& want) {
@@ -137,8 +168,8 @@ bool between(int64_t rows, int64_t heads, int64_t width, int threads) {
   for (auto* values : {&x, &add, &weight, &cosines, &sines})
     for (float& value : *values) value = real();
   const std::vector<float> before = x;
-  if (hb_normalize(x.data(), add.data(), weight.data(), 1e-6f, out.data(), rows, heads * width,
-                   HB_FLOAT32, threads))
+  const hb_norm norm{weight.data(), add.data(), 1e-6f};
+  if (hb_normalize(x.data(), &norm, out.data(), rows, heads * width, HB_FLOAT32, threads))
     return false;
   bool good = true;
   for (int64_t row = 0; row < rows; ++row) {
@@ -169,9 +200,10 @@ bool between(int64_t rows, int64_t heads, int64_t width, int threads) {
   std::vector<uint16_t> halves(all), more(all), result(all);
   for (int64_t i = 0; i < all; ++i) memcpy(&halves[i], reinterpret_cast<char*>(&add[i]) + 2, 2);
   more = halves;
+  const hb_norm bare{more.data(), nullptr, 1e-6f};
   return good && !hb_gate(halves.data(), more.data(), rows, heads * width, HB_BFLOAT16, threads) &&
-         !hb_normalize(halves.data(), nullptr, more.data(), 1e-6f, result.data(), rows,
-                       heads * width, HB_BFLOAT16, threads) &&
+         !hb_normalize(halves.data(), &bare, result.data(), rows, heads * width, HB_BFLOAT16,
+                       threads) &&
          hb_rotate(halves.data(), more.data(), more.data(), rows, heads, 3, HB_BFLOAT16, 1) ==
              HB_SHAPE;
 }
@@ -194,6 +226,8 @@ int main() {
     for (int path = paths = 0; path < HB_PATHS; ++path)
       if (hb_paths() >> path & 1) {
         check(c, path, want);
+        check_norm(c, path);
+        check_sum(c, path);
         ++paths;
       }
   }

@@ -18,8 +18,10 @@ from hbvla_ros.binarize.layout import ColumnLayout
 from hbvla_ros.binarize.weight import BinaryWeight
 from hbvla_ros.core.errors import ConfigError
 from hbvla_ros.kernels import int8_reference
+from hbvla_ros.kernels.cpu import CpuKernel
 from hbvla_ros.kernels.dispatch import KERNELS, load_kernel
 from hbvla_ros.kernels.packing import pack
+from hbvla_ros.kernels.pointwise import rms_norm, RmsNorm
 from hypothesis import given, settings
 from hypothesis import strategies as st
 import pytest
@@ -219,3 +221,62 @@ def test_any_shape_is_right(name, out, n, part, rows, transforms, exponent):
     weight = _weight(out, n, round(part * n), *transforms)
     x = _random(rows, n, seed=rows) * 10.0**exponent
     _assert_right(name, x, weight, _product(name, x, pack(weight)))
+
+
+def _native_kernel(name, x, packed):
+    kernel = _kernel(name, x, packed)
+    if not isinstance(kernel, CpuKernel):
+        pytest.skip(f'kernel {name} is no part of the native library')
+    return kernel
+
+
+native_type = pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
+
+
+@every_kernel
+@native_type
+@pytest.mark.parametrize('adds', [False, True])
+@pytest.mark.parametrize(('out', 'n', 'rows'), [(40, 336, 1), (24, 1152, 33), (7, 80, 7)])
+def test_a_norm_on_the_way_in_changes_no_bit(name, out, n, rows, adds, dtype):
+    x, packed = _random(rows, n).to(dtype), pack(_weight(out, n, 0))
+    kernel = _native_kernel(name, x, packed)
+    add = _random(rows, n, seed=1).to(dtype) if adds else None
+    norm = RmsNorm(_random(n, seed=2).to(dtype), 1e-6, add)
+    apart, on_the_way = x.clone(), x.clone()
+    wanted = kernel.linear(rms_norm(apart, norm), packed)
+    prepared = kernel.prepare(on_the_way, packed.layout, norm)
+    assert torch.equal(kernel.multiply(prepared, packed, dtype), wanted)
+    assert torch.equal(on_the_way, apart)  # both hold the sum, or what they held
+
+
+@every_kernel
+@native_type
+@pytest.mark.parametrize('biased', [False, True])
+@pytest.mark.parametrize('salient', [0, 20])
+def test_a_product_is_added_to_what_is_there_after_it_was_rounded(name, salient, biased, dtype):
+    x, packed = _random(35, 336).to(dtype), pack(_weight(41, 336, salient))
+    kernel = _native_kernel(name, x, packed)
+    bias = _random(41, seed=3) if biased else None
+    there, prepared = _random(35, 41, seed=4).to(dtype), kernel.prepare(x, packed.layout)
+    wanted = there + kernel.multiply(prepared, packed, dtype, bias)
+    found = kernel.multiply(prepared, packed, dtype, bias, there)
+    assert found.data_ptr() == there.data_ptr()
+    assert torch.equal(found, wanted)
+
+
+@every_kernel
+def test_what_can_not_be_normalized_or_added_to_is_refused_before_anything_is_written(name):
+    x, packed = _random(3, 80), pack(_weight(7, 80, 0))
+    kernel = _native_kernel(name, x, packed)
+    before, weight = x.clone(), torch.ones(80)
+    for norm in (RmsNorm(weight[1:], 1e-6), RmsNorm(weight, 1e-6, x.bfloat16())):
+        with pytest.raises(ConfigError, match='expected torch'):
+            kernel.prepare(x, packed.layout, norm)
+    with pytest.raises(ConfigError, match='contiguous'):
+        kernel.prepare(x.T.contiguous().T, packed.layout, RmsNorm(weight, 1e-6))
+    prepared = kernel.prepare(x, packed.layout)
+    for there in (x.new_zeros(3, 8), x.new_zeros(3, 7).bfloat16(), x.new_zeros(7, 3).T):
+        with pytest.raises(ConfigError, match='is added to'):
+            kernel.multiply(prepared, packed, x.dtype, None, there)
+        assert not there.any()
+    assert torch.equal(x, before)

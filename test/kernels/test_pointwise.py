@@ -17,6 +17,7 @@
 from hbvla_ros.core.errors import ConfigError
 from hbvla_ros.kernels import native, pointwise
 from hbvla_ros.kernels.memory import keep_freed_memory
+from hbvla_ros.kernels.pointwise import RmsNorm
 from hypothesis import given, settings
 from hypothesis import strategies as st
 import pytest
@@ -58,7 +59,7 @@ def test_rms_norm_is_that_of_transformers(dtype, rows, width, scale, adds, seed)
     add = _random(rows, width, dtype=dtype, seed=seed + 2, scale=scale) if adds else None
     whole = x if add is None else x + add
     given_ = x.clone()
-    found = pointwise.rms_norm(given_, weight, 1e-6, add)
+    found = pointwise.rms_norm(given_, RmsNorm(weight, 1e-6, add))
     wanted = _norm(weight, 1e-6)(whole)
     torch.testing.assert_close(found, wanted, rtol=TOLERANCE[dtype], atol=1e-6)
     assert torch.equal(given_, whole)  # the sum stays, to the bit
@@ -66,7 +67,7 @@ def test_rms_norm_is_that_of_transformers(dtype, rows, width, scale, adds, seed)
 
 def test_rms_norm_of_a_row_worked_by_hand():
     x, weight = torch.tensor([[3.0, 4.0]]), torch.tensor([1.0, 2.0])
-    found = pointwise.rms_norm(x, weight, 0.5)  # mean of squares 12.5, plus 0.5: 13
+    found = pointwise.rms_norm(x, RmsNorm(weight, 0.5))  # mean of squares 12.5, plus 0.5: 13
     torch.testing.assert_close(found, torch.tensor([[3.0, 8.0]]) / 13**0.5)
 
 
@@ -105,7 +106,8 @@ def test_the_number_of_threads_changes_no_bit(dtype):
         for threads in (1, 2, 5):
             torch.set_num_threads(threads)
             x, up = (_random(67, 130, dtype=dtype, seed=seed) for seed in (3, 4))
-            found.append(pointwise.silu_times_(pointwise.rms_norm(x, x[0].clone(), 1e-5, up), up))
+            norm = RmsNorm(x[0].clone(), 1e-5, up)
+            found.append(pointwise.silu_times_(pointwise.rms_norm(x, norm), up))
     finally:
         torch.set_num_threads(before)
     assert torch.equal(found[0], found[1])
@@ -116,21 +118,25 @@ def test_the_number_of_threads_changes_no_bit(dtype):
 def test_what_is_not_finite_stays_in_its_row(value):
     x = _random(3, 70, dtype=torch.bfloat16)
     x[1, 5] = value
-    found = pointwise.rms_norm(x, torch.ones(70, dtype=torch.bfloat16), 1e-6)
+    found = pointwise.rms_norm(x, RmsNorm(torch.ones(70, dtype=torch.bfloat16), 1e-6))
     assert not found[1].isfinite().all()
     assert found[[0, 2]].isfinite().all()
 
 
+def _normed(weight, add=None):
+    return pointwise.rms_norm(torch.ones(2, 8), RmsNorm(weight, 1e-6, add))
+
+
 def test_an_empty_tensor_is_no_error():
-    assert pointwise.rms_norm(torch.empty(0, 8), torch.ones(8), 1e-6).shape == (0, 8)
+    assert pointwise.rms_norm(torch.empty(0, 8), RmsNorm(torch.ones(8), 1e-6)).shape == (0, 8)
 
 
 @pytest.mark.parametrize(
     'call',
     [
-        lambda: pointwise.rms_norm(torch.ones(2, 8), torch.ones(7), 1e-6),
-        lambda: pointwise.rms_norm(torch.ones(2, 8), torch.ones(8), 1e-6, torch.ones(1, 8)),
-        lambda: pointwise.rms_norm(torch.ones(2, 8), torch.ones(8).bfloat16(), 1e-6),
+        lambda: _normed(torch.ones(7)),
+        lambda: _normed(torch.ones(8), torch.ones(1, 8)),
+        lambda: _normed(torch.ones(8).bfloat16()),
         lambda: pointwise.silu_times_(torch.ones(8, 2).T, torch.ones(2, 8)),
         lambda: pointwise.silu_times_(torch.ones(2, 8).double(), torch.ones(2, 8).double()),
         lambda: pointwise.rotate_(torch.ones(2, 3, 8), torch.ones(2, 4), torch.ones(2, 4)),

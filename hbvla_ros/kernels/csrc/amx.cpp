@@ -24,6 +24,7 @@
 
 #include <cstring>
 
+#include "amx_unpack.inl"
 #include "store.inl"
 
 namespace hb {
@@ -52,39 +53,6 @@ void configure() {
   }
   __asm__ volatile("" ::"r"(&config) : "memory");
   _tile_loadconfig(&config);
-}
-
-inline __m512i spread(const int8_t* levels) {
-  const __m512i wide =
-      _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(levels)));
-  return _mm512_mullo_epi32(wide, _mm512_set1_epi32(0x01010101));
-}
-
-inline __m512i twice(const int8_t* levels) {
-  const __m512i wide = _mm512_castps_si512(_mm512_cvtepi32_ps(
-      _mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(levels)))));
-  return _mm512_or_si512(wide, _mm512_srli_epi32(wide, 16));
-}
-
-// int8 levels are exact in bf16.
-void unpack_halves(const uint64_t* bits, const int8_t* levels, int64_t columns, char* out) {
-  for (int64_t g = 0; g < columns / kGroup; ++g) {
-    const __m512i lo = twice(levels + g * 32), hi = twice(levels + g * 32 + 16);
-    for (int64_t q = 32 * g; q < 32 * g + 32; ++q, out += 128) {
-      const __mmask32 first = static_cast<__mmask32>(_pext_u64(bits[q], 0x3333333333333333ull));
-      const __mmask32 second = static_cast<__mmask32>(_pext_u64(bits[q], 0xccccccccccccccccull));
-      _mm512_store_si512(out, _mm512_mask_blend_epi16(first, lo, hi));
-      _mm512_store_si512(out + 64, _mm512_mask_blend_epi16(second, lo, hi));
-    }
-  }
-}
-
-void unpack_bytes(const uint64_t* bits, const int8_t* levels, int64_t columns, char* out) {
-  for (int64_t g = 0; g < columns / kGroup; ++g) {
-    const __m512i lo = spread(levels + g * 32), hi = spread(levels + g * 32 + 16);
-    for (int64_t q = 32 * g; q < 32 * g + 32; ++q, out += 64)
-      _mm512_store_si512(out, _mm512_mask_blend_epi8(bits[q], lo, hi));
-  }
 }
 
 // What a stretch of columns needs: tiles of activations and weights, and where sums go.
@@ -236,6 +204,20 @@ void unpack(const Strip& s, const Span& span, int64_t j, int64_t first, int64_t 
   }
 }
 
+// The 32 values of bfloat16 at `to`, of which `mask` are there, plus those in `values`.
+inline __m512i added(__m512i values, const uint16_t* to, __mmask32 mask) {
+  const __m512i before = _mm512_maskz_loadu_epi16(mask, to);
+  __m512 sum[2];
+  for (int i = 0; i < 2; ++i) {
+    const __m256i old = i ? _mm512_extracti64x4_epi64(before, 1) : _mm512_castsi512_si256(before);
+    const __m256i now = i ? _mm512_extracti64x4_epi64(values, 1) : _mm512_castsi512_si256(values);
+    sum[i] = _mm512_add_ps(
+        _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(old), 16)),
+        _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(now), 16)));
+  }
+  return reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(sum[1], sum[0]));
+}
+
 // Scales the sums of a finished segment of one row of activations; adds them to those before, or
 // writes the output. Row by row: rows of the output lie in pages of their own.
 template <bool PLAIN>  // one segment, no bias, no ragged end
@@ -267,11 +249,16 @@ void finish_row(const Strip& s, const Span& span, int64_t m) {
     if (!last) continue;
     const int64_t to = m * output.stride + column;
     if (output.type == HB_BFLOAT16) {
-      const __m512i both = reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(value[1], value[0]));
+      __m512i both = reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(value[1], value[0]));
       const auto mask = static_cast<__mmask32>((uint64_t{1} << left) - 1);
-      _mm512_mask_storeu_epi16(static_cast<uint16_t*>(output.data) + to, mask, both);
+      uint16_t* data = static_cast<uint16_t*>(output.data) + to;
+      if (output.accumulate) both = added(both, data, mask);
+      _mm512_mask_storeu_epi16(data, mask, both);
     } else {
       float* data = static_cast<float*>(output.data) + to;
+      for (int i = 0; output.accumulate && i < 2; ++i)
+        value[i] = _mm512_add_ps(
+            value[i], _mm512_maskz_loadu_ps(first_of(left - i * kRows), data + i * kRows));
       _mm512_mask_storeu_ps(data, first_of(left), value[0]);
       _mm512_mask_storeu_ps(data + kRows, first_of(left - kRows), value[1]);
     }

@@ -48,6 +48,13 @@ int check_columns(const hb_columns& columns) {
   return HB_OK;
 }
 
+int check_norm(const hb_norm& norm, const hb_columns& columns, int64_t stride, int type) {
+  if (!norm.weight) return HB_NULL;
+  if (stride != columns.in_features) return HB_SHAPE;
+  const uintptr_t unit = type == HB_FLOAT32 ? 4 : 2;
+  return aligned(norm.weight, unit) && aligned(norm.add, unit) ? HB_OK : HB_ALIGNMENT;
+}
+
 int check_weight(const hb_weight& weight) {
   if (!weight.bits || !weight.levels || !weight.row_scale) return HB_NULL;
   if (!good({weight.plain_width, weight.salient_width}) || !fits(weight.out_features, kLargest) ||
@@ -60,7 +67,7 @@ int check_weight(const hb_weight& weight) {
 int check_output(const hb_output& output, int64_t out_features) {
   if (!output.data) return HB_NULL;
   if (output.type != HB_FLOAT32 && output.type != HB_BFLOAT16) return HB_SHAPE;
-  if (output.stride < out_features) return HB_SHAPE;
+  if (output.stride < out_features || !fits(output.accumulate, 1)) return HB_SHAPE;
   return aligned(output.data, output.type == HB_FLOAT32 ? 4 : 2) && aligned(output.bias, 4)
              ? HB_OK : HB_ALIGNMENT;
 }
@@ -133,8 +140,8 @@ int64_t hb_prepared_bytes(int path, int64_t rows, int64_t plain_width, int64_t s
   return hb::payload(format, rows, widths) + hb::padded_rows(rows) * hb::row_bytes(format, widths);
 }
 
-int hb_prepare(int path, const hb_columns* columns, const void* rows, int64_t count, int64_t stride,
-               int type, void* prepared, int threads) {
+int hb_prepare(int path, const hb_columns* columns, void* rows, int64_t count, int64_t stride,
+               int type, const hb_norm* norm, void* prepared, int threads) {
   if (!columns || !prepared || (!rows && count > 0)) return HB_NULL;
   if (!hb::runs(path)) return HB_PATH;
   if (const int status = hb::check_columns(*columns)) return status;
@@ -142,9 +149,12 @@ int hb_prepare(int path, const hb_columns* columns, const void* rows, int64_t co
   if (!hb::fits(count, hb::kLargest) || (count > 1 && stride < columns->in_features)) return HB_SHAPE;
   if (!hb::aligned(prepared, 64) || !hb::aligned(rows, type == HB_FLOAT32 ? 4 : 2))
     return HB_ALIGNMENT;
+  if (norm)
+    if (const int status = hb::check_norm(*norm, *columns, stride, type)) return status;
   const hb::Format format = hb::format_of(path);
-  hb::Prepare job{columns, {columns->plain_width, columns->salient_width}, format, rows, count,
-                  stride, type, static_cast<char*>(prepared), 0};
+  hb::Prepare job{columns, {columns->plain_width, columns->salient_width}, format,
+                  static_cast<char*>(rows), count, stride, type, norm,
+                  static_cast<char*>(prepared), 0};
   const int64_t each = hb::tiled(format) ? hb::kRows : hb::kRowsPerTask;
   const int64_t all = hb::tiled(format) ? hb::padded_rows(count) : count;
   hb::parallel(static_cast<int>((all + each - 1) / each), threads, hb::prepare_task(path), &job);

@@ -63,10 +63,19 @@ struct hb_weight {
 };
 
 struct hb_output {
-  void* data;         // [rows][stride]
-  int64_t stride;     // elements, at least out_features
-  int32_t type;       // hb_type
-  const float* bias;  // [out_features] or null
+  void* data;          // [rows][stride]
+  int64_t stride;      // elements, at least out_features
+  int32_t type;        // hb_type
+  const float* bias;   // [out_features] or null
+  int32_t accumulate;  // 1: the product, rounded to the type, is added to what data holds
+};
+
+// RMSNorm of rows of `width`, all of one hb_type: data += add unless that is null; the result is
+// weight * data / sqrt(mean(data^2) + epsilon).
+struct hb_norm {
+  const void* weight;  // [width]
+  const void* add;     // [rows][width] or null
+  float epsilon;
 };
 
 // What the library was built from; see kernels/build.py.
@@ -76,15 +85,16 @@ HB_API int64_t hb_paths(void);
 // Bytes that hb_prepare writes, or -1 if the sizes are impossible.
 HB_API int64_t hb_prepared_bytes(int path, int64_t rows, int64_t plain_width,
                                  int64_t salient_width);
-// Rows of activations [rows][stride], type hb_type -> prepared (64-byte aligned).
-HB_API int hb_prepare(int path, const struct hb_columns* columns, const void* rows, int64_t count,
-                      int64_t stride, int type, void* prepared, int threads);
+// Rows of activations [rows][stride], type hb_type -> prepared (64-byte aligned). Unless norm is
+// null they are normalized before; stride is then in_features. Rows are only written by its add.
+HB_API int hb_prepare(int path, const struct hb_columns* columns, void* rows, int64_t count,
+                      int64_t stride, int type, const struct hb_norm* norm, void* prepared,
+                      int threads);
 HB_API int hb_multiply(int path, const struct hb_weight* weight, const void* prepared,
                        int64_t count, const struct hb_output* output, int threads);
-// Between products, on contiguous rows of hb_type. RMSNorm of [count][width], first added to if add
-// is not null: data += add; out = weight * data / rms(data).
-HB_API int hb_normalize(void* data, const void* add, const void* weight, float epsilon, void* out,
-                        int64_t count, int64_t width, int type, int threads);
+// Between products, on contiguous rows of hb_type. RMSNorm of [count][width].
+HB_API int hb_normalize(void* data, const struct hb_norm* norm, void* out, int64_t count,
+                        int64_t width, int type, int threads);
 // gate = silu(gate) * up.
 HB_API int hb_gate(void* gate, const void* up, int64_t count, int64_t width, int type, int threads);
 // Rotary position embedding of [count][heads][width]; cosines and sines are [count][width].

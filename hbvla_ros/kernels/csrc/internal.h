@@ -83,9 +83,10 @@ struct Prepare {
   const hb_columns* columns;
   Widths widths;
   Format format;
-  const void* rows;
+  char* rows;
   int64_t count, stride;
   int type;
+  const hb_norm* norm;
   char* out;
   int failed;  // set by any task that found no memory
 };
@@ -131,10 +132,9 @@ void multiply_neon(void* multiply, int task);
 
 // Between products; a task is kRowsPerTask rows.
 struct Normalize {
-  void* data;
-  const void *add, *weight;
-  float epsilon;
-  void* out;
+  char* data;
+  const hb_norm* norm;
+  char* out;
   int64_t count, width;
   int type;
 };
@@ -155,13 +155,22 @@ struct Rotate {
 
 struct Pointwise {
   Task normalize, gate, rotate;
+  void (*normalize_row)(const Normalize& job, int64_t row, char* out);
 };
 
+const Pointwise& pointwise();  // the fastest that runs here
 const Pointwise& pointwise_portable();
 #if defined(__x86_64__)
 const Pointwise& pointwise_avx2();
 const Pointwise& pointwise_avx512();
 #endif
+
+// Rows first .. first + count - 1 of activations as they enter a product; null without memory.
+struct Rows {
+  const char* data;
+  int64_t stride, count;
+};
+Rows entering(const Prepare& job, int64_t first, int64_t count);
 
 int64_t available_paths();
 

@@ -21,14 +21,6 @@ namespace {
 
 constexpr int64_t kMostHeads = 1 << 12;
 
-const Pointwise& chosen() {
-#if defined(__x86_64__)
-  if (available_paths() >> HB_AVX512 & 1) return pointwise_avx512();
-  if (available_paths() >> HB_AVX2 & 1) return pointwise_avx2();
-#endif
-  return pointwise_portable();
-}
-
 bool sized(int64_t count, int64_t width, int type) {
   return fits(count, kLargest) && width > 0 && fits(width, kLargest) &&
          (type == HB_FLOAT32 || type == HB_BFLOAT16);
@@ -45,15 +37,34 @@ void run(Task task, void* job, int64_t count, int threads) {
 }
 
 }  // namespace
+
+const Pointwise& pointwise() {
+#if defined(__x86_64__)
+  if (available_paths() >> HB_AVX512 & 1) return pointwise_avx512();
+  if (available_paths() >> HB_AVX2 & 1) return pointwise_avx2();
+#endif
+  return pointwise_portable();
+}
+
+Rows entering(const Prepare& job, int64_t first, int64_t count) {
+  const int64_t bytes = job.type == HB_FLOAT32 ? 4 : 2, width = job.columns->in_features;
+  if (!job.norm) return {job.rows + first * job.stride * bytes, job.stride, count};
+  char* normed = static_cast<char*>(scratch(NORMED, count * width * bytes));
+  const Normalize norm{job.rows, job.norm, nullptr, job.count, width, job.type};
+  for (int64_t i = 0; normed && i < count; ++i)
+    pointwise().normalize_row(norm, first + i, normed + i * width * bytes);
+  return {normed, width, count};
+}
+
 }  // namespace hb
 
-int hb_normalize(void* data, const void* add, const void* weight, float epsilon, void* out,
-                 int64_t count, int64_t width, int type, int threads) {
-  if (!data || !weight || !out) return HB_NULL;
+int hb_normalize(void* data, const hb_norm* norm, void* out, int64_t count, int64_t width, int type,
+                 int threads) {
+  if (!data || !norm || !norm->weight || !out) return HB_NULL;
   if (!hb::sized(count, width, type)) return HB_SHAPE;
-  if (!hb::aligned(type, data, add, weight, out)) return HB_ALIGNMENT;
-  hb::Normalize job{data, add, weight, epsilon, out, count, width, type};
-  hb::run(hb::chosen().normalize, &job, count, threads);
+  if (!hb::aligned(type, data, norm->add, norm->weight, out)) return HB_ALIGNMENT;
+  hb::Normalize job{static_cast<char*>(data), norm, static_cast<char*>(out), count, width, type};
+  hb::run(hb::pointwise().normalize, &job, count, threads);
   return HB_OK;
 }
 
@@ -62,7 +73,7 @@ int hb_gate(void* gate, const void* up, int64_t count, int64_t width, int type, 
   if (!hb::sized(count, width, type)) return HB_SHAPE;
   if (!hb::aligned(type, gate, up, nullptr, nullptr)) return HB_ALIGNMENT;
   hb::Gate job{gate, up, count, width, type};
-  hb::run(hb::chosen().gate, &job, count, threads);
+  hb::run(hb::pointwise().gate, &job, count, threads);
   return HB_OK;
 }
 
@@ -73,6 +84,6 @@ int hb_rotate(void* data, const void* cosines, const void* sines, int64_t count,
     return HB_SHAPE;
   if (!hb::aligned(type, data, cosines, sines, nullptr)) return HB_ALIGNMENT;
   hb::Rotate job{data, cosines, sines, count, heads, width, type};
-  hb::run(hb::chosen().rotate, &job, count, threads);
+  hb::run(hb::pointwise().rotate, &job, count, threads);
   return HB_OK;
 }

@@ -49,13 +49,13 @@ inline float exponential(float x) {
 }
 
 template <typename T>
-void normalize_row(const Normalize& job, int64_t row) {
+void normalize_row(const Normalize& job, int64_t row, char* to) {
   const int64_t width = job.width;
-  T* x = static_cast<T*>(job.data) + row * width;
-  const T* weight = static_cast<const T*>(job.weight);
-  T* out = static_cast<T*>(job.out) + row * width;
-  if (job.add) {
-    const T* add = static_cast<const T*>(job.add) + row * width;
+  T* x = reinterpret_cast<T*>(job.data) + row * width;
+  const T* weight = static_cast<const T*>(job.norm->weight);
+  T* out = reinterpret_cast<T*>(to);
+  if (job.norm->add) {
+    const T* add = static_cast<const T*>(job.norm->add) + row * width;
     for (int64_t i = 0; i < width; ++i) x[i] = rounded<T>(number_of(x[i]) + number_of(add[i]));
   }
   constexpr int kLanes = 16;  // partial sums that the compiler keeps in registers
@@ -68,9 +68,19 @@ void normalize_row(const Normalize& job, int64_t row) {
     }
   for (; i < width; ++i) sums[0] += number_of(x[i]) * number_of(x[i]);
   for (int lane = 1; lane < kLanes; ++lane) sums[0] += sums[lane];
-  const float scale = 1.0f / std::sqrt(sums[0] / static_cast<float>(width) + job.epsilon);
+  const float scale = 1.0f / std::sqrt(sums[0] / static_cast<float>(width) + job.norm->epsilon);
   for (int64_t k = 0; k < width; ++k)
     out[k] = rounded<T>(number_of(weight[k]) * as<T>(number_of(x[k]) * scale));
+}
+
+void normalize_any(const Normalize& job, int64_t row, char* out) {
+  (job.type == HB_BFLOAT16 ? normalize_row<uint16_t> : normalize_row<float>)(job, row, out);
+}
+
+template <typename T>
+void normalize_to(const Normalize& job, int64_t row) {
+  const int64_t bytes = job.width * static_cast<int64_t>(sizeof(T));
+  normalize_row<T>(job, row, job.out + row * bytes);
 }
 
 template <typename T>
@@ -113,9 +123,10 @@ void rows_of(void* context, int task) {
 }
 
 constexpr Pointwise kPointwise = {
-    rows_of<Normalize, normalize_row<uint16_t>, normalize_row<float>>,
+    rows_of<Normalize, normalize_to<uint16_t>, normalize_to<float>>,
     rows_of<Gate, gate_row<uint16_t>, gate_row<float>>,
     rows_of<Rotate, rotate_row<uint16_t>, rotate_row<float>>,
+    normalize_any,
 };
 
 }  // namespace

@@ -27,7 +27,7 @@ void parallel(int tasks, int threads, void (*task)(void*, int), void* context);
 
 // Grow-only memory of this thread, 64-byte aligned; null when there is none. Slots keep apart
 // what one task needs at the same time.
-enum Slot { PANEL, SUMS, COLUMNS, ROWS, PARTIAL, SLOTS };
+enum Slot { PANEL, SUMS, COLUMNS, ROWS, PARTIAL, NORMED, SLOTS };
 void* scratch(Slot slot, size_t bytes);
 
 }  // namespace hb

@@ -67,16 +67,16 @@ void turn(float* x, int64_t width, int transform) {
   }
 }
 
-// Gathered and transformed columns, the salient ones once more at the end.
-void gather(const Prepare& job, int64_t row, float* z) {
+// Gathered and transformed columns of one row, the salient ones once more at the end.
+void gather(const Prepare& job, const char* row, float* z) {
   const hb_columns& columns = *job.columns;
   const int64_t width = job.widths.plain + job.widths.salient;
   const int32_t* sources = columns.sources;
   if (job.type == HB_FLOAT32) {
-    const float* x = static_cast<const float*>(job.rows) + row * job.stride;
+    const float* x = reinterpret_cast<const float*>(row);
     for (int64_t i = 0; i < width; ++i) z[i] = sources[i] < 0 ? 0.0f : x[sources[i]];
   } else {
-    const uint16_t* x = static_cast<const uint16_t*>(job.rows) + row * job.stride;
+    const uint16_t* x = reinterpret_cast<const uint16_t*>(row);
     for (int64_t i = 0; i < width; ++i) z[i] = sources[i] < 0 ? 0.0f : widen(x[sources[i]]);
   }
   turn(z, job.widths.plain, columns.plain_transform);
@@ -136,14 +136,15 @@ void write_row(const Prepare& job, int64_t row, const float* z) {
 void prepare_rows(void* context, int task) {
   Prepare& job = *static_cast<Prepare*>(context);
   float* z = static_cast<float*>(scratch(COLUMNS, job.widths.all() * 4));
-  if (!z) {
+  const int64_t first = task * kRowsPerTask, bytes = job.type == HB_FLOAT32 ? 4 : 2;
+  const Rows rows = entering(job, first, least(kRowsPerTask, job.count - first));
+  if (!z || !rows.data) {
     job.failed = 1;
     return;
   }
-  const int64_t first = task * kRowsPerTask;
-  for (int64_t row = first; row < least(first + kRowsPerTask, job.count); ++row) {
-    gather(job, row, z);
-    write_row(job, row, z);
+  for (int64_t i = 0; i < rows.count; ++i) {
+    gather(job, rows.data + i * rows.stride * bytes, z);
+    write_row(job, first + i, z);
   }
 }
 

@@ -34,9 +34,17 @@ inline uint16_t narrow(float value) {
   return static_cast<uint16_t>((number ? bits + 0x7fff + (bits >> 16 & 1) : bits | 0x400000) >> 16);
 }
 
+inline float widened(uint16_t half) {
+  const uint32_t bits = static_cast<uint32_t>(half) << 16;
+  float value;
+  memcpy(&value, &bits, 4);
+  return value;
+}
+
 // Sums [count][16] of one block, plus the bias, to the output.
 inline void store_block(const Multiply& job, int64_t block, const float* sums) {
   const int64_t rows = least(kRows, job.weight->out_features - block * kRows);
+  const bool add = job.output.accumulate;
   float bias[kRows] = {};
   if (job.output.bias) memcpy(bias, job.output.bias + block * kRows, rows * 4);
   for (int64_t m = 0; m < job.count; ++m) {
@@ -44,10 +52,17 @@ inline void store_block(const Multiply& job, int64_t block, const float* sums) {
     const int64_t at = m * job.output.stride + block * kRows;
     if (job.output.type == HB_FLOAT32) {
       float* to = static_cast<float*>(job.output.data) + at;
-      for (int64_t j = 0; j < rows; ++j) to[j] = from[j] + bias[j];
+      if (add)
+        for (int64_t j = 0; j < rows; ++j) to[j] += from[j] + bias[j];
+      else
+        for (int64_t j = 0; j < rows; ++j) to[j] = from[j] + bias[j];
     } else {
       uint16_t* to = static_cast<uint16_t*>(job.output.data) + at;
-      for (int64_t j = 0; j < rows; ++j) to[j] = narrow(from[j] + bias[j]);
+      if (add)
+        for (int64_t j = 0; j < rows; ++j)
+          to[j] = narrow(widened(to[j]) + widened(narrow(from[j] + bias[j])));
+      else
+        for (int64_t j = 0; j < rows; ++j) to[j] = narrow(from[j] + bias[j]);
     }
   }
 }

@@ -73,19 +73,21 @@ struct Turned {
   }
 };
 
-Turned turn_rows(const Prepare& job, int64_t first, __m512i* lines) {
-  const int64_t columns = job.columns->in_features, count = least(kLane, job.count - first);
+Turned turn_rows(const Prepare& job, const Rows& rows, __m512i* lines) {
+  const int64_t columns = job.columns->in_features;
   const bool narrow = job.type == HB_BFLOAT16;
   const int64_t step = narrow ? 32 : 16, bytes = narrow ? 2 : 4;
-  const char* x = static_cast<const char*>(job.rows) + first * job.stride * bytes;
   __m512i r[16];
   for (int64_t c = 0; c < columns; c += step) {
     const int64_t left = least(step, columns - c);
     const __mmask32 pairs = static_cast<__mmask32>((uint64_t{1} << left) - 1);
     for (int64_t m = 0; m < kLane; ++m) {
-      const char* at = x + (m * job.stride + c) * bytes;
-      if (m >= count) r[m] = _mm512_setzero_si512();
-      else if (left == step) r[m] = _mm512_loadu_si512(at);
+      if (m >= rows.count) {
+        r[m] = _mm512_setzero_si512();
+        continue;
+      }
+      const char* at = rows.data + (m * rows.stride + c) * bytes;
+      if (left == step) r[m] = _mm512_loadu_si512(at);
       else if (narrow) r[m] = _mm512_maskz_loadu_epi16(pairs, at);
       else r[m] = _mm512_maskz_loadu_epi32(static_cast<__mmask16>(pairs), at);
     }
@@ -279,12 +281,14 @@ void prepare_tiles(void* context, int task) {
   auto* place = static_cast<__m512i*>(
       scratch(COLUMNS, up(job.columns->in_features + 1, 32) * sizeof(__m512i)));
   float* z = static_cast<float*>(scratch(PANEL, room * kLane * 4));
-  if (!place || !z) {
+  const int64_t row = task * kLane;
+  const int64_t left = least(kLane, job.count - row);  // none where tiles only pad
+  const Rows rows = entering(job, row, left < 0 ? 0 : left);
+  if (!place || !z || (left > 0 && !rows.data)) {
     job.failed = 1;
     return;
   }
-  const int64_t row = task * kLane;
-  const Turned turned = turn_rows(job, row, place);
+  const Turned turned = turn_rows(job, rows, place);
   for (int64_t c = 0; c < widths.chunks(); ++c) {
     const Chunk chunk = chunk_at(widths, c);
     const int64_t count = chunk.last - chunk.first;
