@@ -55,8 +55,10 @@ FEW = 16  # rows up to which the kernels for few rows are timed
 FLOAT32 = ('avx512', 'avx2', 'avx512_lut')  # their inputs are float32, so is their first rival
 GGML_BLOCK = 256  # columns that the weights of TQ1_0 and IQ1_S come in
 GGML_FEW, GGML_MANY = ('avx512_lut', 'avx512_vnni'), ('amx_bf16', 'amx_int8')  # as chosen
+DRAWN = GGML_FEW + GGML_MANY  # what the figure shows, of shapes outside the language model
 SLOW = ('portable', 'portable_int8')  # never chosen for many rows where there is AVX2
 BUDGET_S = 1.0
+MARKERS, TICKS = 'os', (1, 2, 3, 5, 10, 20)  # of the figure
 
 
 def main() -> None:
@@ -87,6 +89,10 @@ def _load() -> list[dict[str, Any]]:
     return json.loads(file.read_text(encoding='utf-8')) if file.exists() else []
 
 
+def _short(value: float) -> float:
+    return float(f'{value:.4g}')
+
+
 def _known(shape: str, rows: int, threads: int) -> bool:
     here = commit()
     return any(
@@ -104,7 +110,7 @@ def _measure(shape: str, rows: int, threads: int, other: ggml.Ggml | None) -> No
         rivals = _rivals(x, dense)
         if other and not dense.shape[1] % GGML_BLOCK:
             rivals |= {f'ggml {kind}': other.product(kind, x, dense) for kind in ggml.TYPES}
-        kernels = _kernels(x, packed)
+        kernels = _kernels(x, packed, all_of_them=shape in LLM)
         seconds = alternate(rivals | kernels, threads=threads, budget_s=BUDGET_S)
     operations = 2.0 * rows * out * width
     found = []
@@ -113,14 +119,15 @@ def _measure(shape: str, rows: int, threads: int, other: ggml.Ggml | None) -> No
         found += [
             {
                 'kernel': name, 'shape': shape, 'out': out, 'in': width, 'm': rows,
-                'threads': threads, 'rival': rival, 'ms': 1e3 * multiply,
-                'prologue_ms': 1e3 * prepare, 'ratio': seconds[rival] / multiply,
-                'ratio_with_prologue': seconds[rival] / (multiply + prepare),
-                'prologue_share': prepare / multiply,
+                'threads': threads, 'rival': rival, 'ms': _short(1e3 * multiply),
+                'prologue_ms': _short(1e3 * prepare), 'ratio': _short(seconds[rival] / multiply),
+                'ratio_with_prologue': _short(seconds[rival] / (multiply + prepare)),
+                'prologue_share': _short(prepare / multiply),
                 'fraction_of_peak': _fraction(name, operations, packed, multiply, threads),
                 **({'version': other.version} if other and rival.startswith('ggml') else {}),
             }
             for rival in rivals
+            if name in DRAWN or not rival.startswith('ggml')
         ]  # fmt: skip
     merge_rows(NAME, found, KEY)
     best = max(found, key=lambda row: row['ratio_with_prologue'] * (row['rival'] == 'torch bf16'))
@@ -141,18 +148,21 @@ def _rivals(x: torch.Tensor, dense: torch.Tensor) -> dict[str, Callable[[], obje
     }
 
 
-def _kernels(x: torch.Tensor, packed: PackedWeight) -> dict[str, Callable[[], object]]:
+def _kernels(
+    x: torch.Tensor, packed: PackedWeight, *, all_of_them: bool
+) -> dict[str, Callable[[], object]]:
     runs: dict[str, Callable[[], object]] = {}
     for name in KERNELS:
         kernel = load_kernel(name)
-        if not isinstance(kernel, CpuKernel) or name in SLOW:
+        wanted = name not in SLOW if all_of_them else name in DRAWN
+        if not isinstance(kernel, CpuKernel) or not wanted:
             continue
         if name == 'avx512_lut' and x.shape[0] > FEW:
             continue
         given = x if name in FLOAT32 else x.bfloat16()
         if kernel.supports(packed, given):
             _add(runs, name, kernel, given, packed)
-        if name == 'amx_bf16' and kernel.supports(packed, x):
+        if name == 'amx_bf16' and all_of_them and kernel.supports(packed, x):
             _add(runs, 'amx_split', kernel, x, packed)
     return runs
 
@@ -174,10 +184,10 @@ def _fraction(
 ) -> float | None:
     """Return the share of the measured peak; for 1 row, of the memory's bandwidth."""
     if operations <= 2.0 * packed.out_features * packed.layout.in_features:
-        return packed.stored_bytes / seconds / _bandwidth()
+        return _short(packed.stored_bytes / seconds / _bandwidth())
     peak = _peak(name)
     planes = 3 if name == 'amx_split' else 1
-    return planes * operations / seconds / (peak * threads) if peak else None
+    return _short(planes * operations / seconds / (peak * threads)) if peak else None
 
 
 _peaks: dict[str, float] = {}
@@ -277,20 +287,24 @@ def _best(rows: Sequence[dict[str, Any]], kernels: Sequence[str]) -> dict[int, f
 
 def _draw(rows: Sequence[dict[str, Any]]) -> None:
     chosen = [row for row in rows if row['rival'] == 'torch bf16' and row['threads'] == 1]
-    figure = Figure(figsize=(11, 4))
+    figure = Figure(figsize=(12, 4.5))
     axes = figure.subplots(1, 2, sharey=True)
     for axis, kinds, title in (
         (axes[0], ('amx_bf16', 'avx512_lut'), 'exact'),
         (axes[1], ('amx_int8', 'avx512_vnni'), 'int8 activations'),
     ):
-        for shape in SHAPES:
+        for number, shape in enumerate(SHAPES):
             points = _best([row for row in chosen if row['shape'] == shape], kinds)
             if points:
-                axis.plot(list(points), list(points.values()), marker='o', label=shape)
+                place = {'color': f'C{number % 10}', 'marker': MARKERS[number // 10]}
+                axis.plot(list(points), list(points.values()), label=shape, **place)
         axis.axhline(1, color='grey', linewidth=1)
         axis.set(xscale='log', yscale='log', xlabel='rows', title=title)
+        axis.set_xticks(ROWS, [str(rows) for rows in ROWS])
+        axis.set_yticks(TICKS, [str(ratio) for ratio in TICKS])
+        axis.minorticks_off()
     axes[0].set_ylabel('times as fast as torch bf16, prologue included')
-    axes[1].legend(fontsize=7, loc='upper right')
+    axes[1].legend(fontsize=8, loc='center left', bbox_to_anchor=(1, 0.5))
     figure.tight_layout()
     figure.savefig(FIGURE, dpi=110)
 

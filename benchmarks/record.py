@@ -87,4 +87,5 @@ def merge_rows(name: str, rows: list[dict[str, Any]], key: tuple[str, ...]) -> N
         known = [old for old in known if [old.get(entry) for entry in key] != identity]
         known.append({**row, **stamp()})
     RESULTS.mkdir(exist_ok=True)
-    file.write_text(json.dumps(known, indent=1) + '\n', encoding='utf-8')
+    lines = ',\n'.join(json.dumps(row) for row in known)
+    file.write_text(f'[\n{lines}\n]\n', encoding='utf-8')
