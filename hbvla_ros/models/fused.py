@@ -151,12 +151,15 @@ class FusedAttention(LlamaAttention):
 class FusedLayer(LlamaDecoderLayer):
     """A decoder layer whose sums are written where a summand lies."""
 
+    input_layernorm: FusedNorm
+    post_attention_layernorm: FusedNorm
+
     def forward(self, hidden_states: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
         """Map ``[batch, tokens, width]`` to that shape; arguments are those of transformers."""
         if not pointwise.supports(hidden_states):
             return super().forward(hidden_states, *args, **kwargs)
-        entry, middle = self.input_layernorm, self.post_attention_layernorm
-        attended, _ = self.self_attn(hidden_states, *args, norm=entry, **kwargs)
+        middle = self.post_attention_layernorm
+        attended, _ = self.self_attn(hidden_states, *args, norm=self.input_layernorm, **kwargs)
         if isinstance(self.mlp, FusedMlp):
             return self.mlp.add_to_sum(attended, hidden_states, middle)
         result: torch.Tensor = self.mlp(middle(attended, hidden_states))

@@ -121,9 +121,9 @@ def together(
     if len(packed) == len(layers):
         columns = packed[0].packed.layout
         kernel, *others = {layer.kernel(x) for layer in packed}
-        if isinstance(kernel, CpuKernel) and not others:
-            if all(same_columns(columns, layer.packed.layout) for layer in packed):
-                entry = Entry(kernel, kernel.prepare(x, columns, norm))
-                return [layer(x, entry) for layer in packed]
+        alike = all(same_columns(columns, layer.packed.layout) for layer in packed)
+        if isinstance(kernel, CpuKernel) and alike and not others:
+            entry = Entry(kernel, kernel.prepare(x, columns, norm))
+            return [layer(x, entry) for layer in packed]
     read = x if norm is None else pointwise.rms_norm(x, norm)
     return [layer(read) for layer in layers]
