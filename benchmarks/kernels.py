@@ -111,7 +111,8 @@ def _measure(shape: str, rows: int, threads: int, other: ggml.Ggml | None) -> No
         if other and not dense.shape[1] % GGML_BLOCK:
             rivals |= {f'ggml {kind}': other.product(kind, x, dense) for kind in ggml.TYPES}
         kernels = _kernels(x, packed, all_of_them=shape in LLM)
-        seconds = alternate(rivals | kernels, threads=threads, budget_s=BUDGET_S)
+        copy = {'copy': _plain_copy(x)}
+        seconds = alternate(rivals | copy | kernels, threads=threads, budget_s=BUDGET_S)
     operations = 2.0 * rows * out * width
     found = []
     for name in sorted({key.split('/')[1] for key in kernels}):
@@ -120,7 +121,8 @@ def _measure(shape: str, rows: int, threads: int, other: ggml.Ggml | None) -> No
             {
                 'kernel': name, 'shape': shape, 'out': out, 'in': width, 'm': rows,
                 'threads': threads, 'rival': rival, 'ms': _short(1e3 * multiply),
-                'prologue_ms': _short(1e3 * prepare), 'ratio': _short(seconds[rival] / multiply),
+                'prologue_ms': _short(1e3 * prepare), 'copy_ms': _short(1e3 * seconds['copy']),
+                'ratio': _short(seconds[rival] / multiply),
                 'ratio_with_prologue': _short(seconds[rival] / (multiply + prepare)),
                 'prologue_share': _short(prepare / multiply),
                 'fraction_of_peak': _fraction(name, operations, packed, multiply, threads),
@@ -146,6 +148,12 @@ def _rivals(x: torch.Tensor, dense: torch.Tensor) -> dict[str, Callable[[], obje
         'torch bf16': lambda: functional.linear(half, half_dense),
         'torch int8': lambda: torch._int_mm(whole, whole_dense),  # noqa: SLF001
     }
+
+
+def _plain_copy(x: torch.Tensor) -> Callable[[], object]:
+    """Return the least that a prologue could do: read bfloat16 rows, write them as int8."""
+    half, whole = x.bfloat16(), torch.empty_like(x, dtype=torch.int8)
+    return lambda: whole.copy_(half)
 
 
 def _kernels(

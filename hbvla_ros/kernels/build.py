@@ -44,7 +44,7 @@ _ANYWHERE: dict[str, tuple[str, ...]] = dict.fromkeys(
 _FLAGS: dict[str, dict[str, tuple[str, ...]]] = {
     'x86_64': {
         'avx2': ('-mavx2', '-mfma', '-mbmi2'),
-        'avx512': _AVX512,
+        'avx512': (*_AVX512, '-mprefer-vector-width=512'),
         'lut': (*_AVX512, '-mavx512vbmi'),
         'vnni': (*_AVX512, '-mavx512vnni'),
         'tiles_prologue': (*_AVX512, '-mavx512bf16'),

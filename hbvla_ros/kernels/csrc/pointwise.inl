@@ -58,7 +58,7 @@ void normalize_row(const Normalize& job, int64_t row, char* to) {
     const T* add = static_cast<const T*>(job.norm->add) + row * width;
     for (int64_t i = 0; i < width; ++i) x[i] = rounded<T>(number_of(x[i]) + number_of(add[i]));
   }
-  constexpr int kLanes = 16;  // partial sums that the compiler keeps in registers
+  constexpr int kLanes = 64;  // partial sums that the compiler keeps in registers
   float sums[kLanes] = {};
   int64_t i = 0;
   for (; i + kLanes <= width; i += kLanes)

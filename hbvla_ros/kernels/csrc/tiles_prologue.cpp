@@ -129,38 +129,41 @@ void haar_further(float* z, int64_t length, int levels) {
   }
 }
 
-// Four butterflies deep in registers: 16 columns, `step` apart.
-inline void butterflies(float* z, int64_t step) {
-  __m512 v[16];
-  for (int i = 0; i < 16; ++i) v[i] = _mm512_load_ps(z + i * step * kLane);
-  for (int half = 1; half < 16; half *= 2)
-    for (int at = 0; at < 16; at += 2 * half)
+// The butterflies of N values in registers.
+template <int N>
+inline void butterflies(__m512 (&v)[16]) {
+#pragma GCC unroll 4
+  for (int half = 1; half < N; half *= 2)
+#pragma GCC unroll 8
+    for (int at = 0; at < N; at += 2 * half)
+#pragma GCC unroll 8
       for (int i = at; i < at + half; ++i) {
         const __m512 sum = _mm512_add_ps(v[i], v[i + half]);
         v[i + half] = _mm512_sub_ps(v[i], v[i + half]);
         v[i] = sum;
       }
-  for (int i = 0; i < 16; ++i) _mm512_store_ps(z + i * step * kLane, v[i]);
 }
 
-void hadamard(float* z, int64_t length) {
-  for (int64_t at = 0; at < length; at += 16) butterflies(z + at * kLane, 1);
-  if (length == kBlock) {
-    for (int64_t at = 0; at < 16; ++at) butterflies(z + at * kLane, 16);
-  } else {
-    for (int64_t half = 16; half < length; half *= 2)
-      for (int64_t at = 0; at < length; at += 2 * half)
-        for (int64_t i = at; i < at + half; ++i) {
-          const __m512 a = _mm512_load_ps(z + i * kLane);
-          const __m512 b = _mm512_load_ps(z + (i + half) * kLane);
-          _mm512_store_ps(z + i * kLane, _mm512_add_ps(a, b));
-          _mm512_store_ps(z + (i + half) * kLane, _mm512_sub_ps(a, b));
-        }
+// Gathers 16 N columns to z: butterflies among neighbours on the way, then among those 16 apart.
+template <int N>
+void hadamard(const Turned& turned, const int32_t* sources, float* z) {
+  __m512 v[16];
+  for (int64_t at = 0; at < 16 * N; at += 16) {
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; ++i) v[i] = turned.column(sources[at + i]);
+    butterflies<16>(v);
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; ++i) _mm512_store_ps(z + (at + i) * kLane, v[i]);
   }
-  const __m512 scale =
-      _mm512_set1_ps(static_cast<float>(1.0 / std::sqrt(static_cast<double>(length))));
-  for (int64_t i = 0; i < length; ++i)
-    _mm512_store_ps(z + i * kLane, _mm512_mul_ps(_mm512_load_ps(z + i * kLane), scale));
+  const __m512 scale = _mm512_set1_ps(static_cast<float>(1.0 / std::sqrt(16.0 * N)));
+  for (int64_t at = 0; at < 16; ++at) {
+#pragma GCC unroll 16
+    for (int i = 0; i < N; ++i) v[i] = _mm512_load_ps(z + (at + 16 * i) * kLane);
+    butterflies<N>(v);
+#pragma GCC unroll 16
+    for (int i = 0; i < N; ++i)
+      _mm512_store_ps(z + (at + 16 * i) * kLane, _mm512_mul_ps(v[i], scale));
+  }
 }
 
 // Transformed columns from .. from + width - 1 to z; from is the start of a block.
@@ -168,9 +171,13 @@ void transform(const Prepare& job, const Turned& turned, int64_t from, int64_t w
                float* z) {
   for (int64_t at = 0; at < width; at += kBlock, z += kBlock * kLane) {
     const int64_t length = least(kBlock, width - at);
-    gather(turned, job.columns->sources + from + at, length, kind > 0, z);
+    const int32_t* sources = job.columns->sources + from + at;
+    if (kind < 0) {
+      (length == kBlock ? hadamard<16> : hadamard<8>)(turned, sources, z);
+      continue;
+    }
+    gather(turned, sources, length, kind > 0, z);
     if (kind > 1) haar_further(z, length, kind);
-    if (kind < 0) hadamard(z, length);
   }
 }
 
