@@ -33,7 +33,7 @@ _LANGUAGE = {
     'FusedNorm': 'RMSNorm',
     'FusedAttention': 'rotation and attention',
     'FusedMlp': 'SiLU times up',
-    'FusedLayer': 'residual sums',
+    'FusedLayer': 'SiLU times up',  # its sums are made by the prologue and by the product
 }
 _VISION = {'LayerNorm': 'LayerNorm', 'Attention': 'attention', 'Mlp': 'GELU', 'VitBlock': 'sums'}
 

@@ -141,7 +141,8 @@ class CpuKernel:
             number, _columns_of(layout).struct, rows.data_ptr(), rows.shape[0], rows.stride(0),
             _TYPES[x.dtype], before, data.data_ptr(), torch.get_num_threads(),
         )  # fmt: skip
-        native.check(status, f'kernel {path}, preparing {tuple(x.shape)}')
+        if status:  # the text costs as much as a small product
+            native.check(status, f'kernel {path}, preparing {tuple(x.shape)}')
         return Prepared(path, layout, rows.shape[0], data)
 
     def multiply(
@@ -164,9 +165,9 @@ class CpuKernel:
         """
         if not same_columns(prepared.layout, packed.layout):
             raise ConfigError('the activations were prepared for other columns')
-        _check_arrays(packed)
         out = _output(prepared.rows, packed.out_features, dtype, add_to)
         added = None if bias is None else _bias(bias, packed.out_features)
+        weight = _weight_of(packed, sums=prepared.path == 'avx512_vnni')
         if prepared.rows == 0:
             return out
         output = native.Output(
@@ -174,12 +175,12 @@ class CpuKernel:
             None if added is None else added.data_ptr(), add_to is not None,
         )  # fmt: skip
         path = prepared.path
-        weight = _weight_of(packed, sums=path == 'avx512_vnni')
         status = _library().hb_multiply(
             native.PATHS[path], weight.struct, prepared.data.data_ptr(), prepared.rows, output,
             torch.get_num_threads(),
         )  # fmt: skip
-        native.check(status, f'kernel {path}, {prepared.rows} rows')
+        if status:
+            native.check(status, f'kernel {path}, {prepared.rows} rows')
         return out
 
     def path_for(self, x: torch.Tensor) -> str:
@@ -206,14 +207,14 @@ def _library() -> ctypes.CDLL:
 
 
 def _rows(x: torch.Tensor) -> torch.Tensor:
-    rows = x.detach().reshape(-1, x.shape[-1])
+    rows = x if x.dim() == 2 else x.reshape(-1, x.shape[-1])
     return rows if rows.stride(-1) == 1 or rows.numel() == 0 else rows.contiguous()
 
 
 def _aligned(size: int) -> torch.Tensor:
     data = torch.empty(size + _ALIGNMENT, dtype=torch.uint8)
     start = -data.data_ptr() % _ALIGNMENT
-    return data[start:]
+    return data[start:] if start else data  # torch's own memory is aligned
 
 
 def _output(
@@ -270,6 +271,7 @@ def _columns_of(layout: ColumnLayout) -> _Columns:
 def _weight_of(packed: PackedWeight, *, sums: bool) -> _Weight:
     known = _weights.get(packed)
     if known is None or (sums and known.sums is None):
+        _check_arrays(packed)
         layout = packed.layout
         struct = native.Weight(
             packed.out_features, layout.plain_width, layout.salient_width,
