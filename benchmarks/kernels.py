@@ -51,6 +51,7 @@ FIGURE = REPOSITORY / 'doc' / 'images' / 'kernels.png'
 NAME = 'kernels'
 KEY = ('kernel', 'shape', 'm', 'threads', 'rival')
 LLM = ('llm qkvo', 'llm gate, up', 'llm down')
+LLM_ROWS = (1, 16, 605)  # with these shapes, what the tables show; the figure shows everything
 FEW = 16  # rows up to which the kernels for few rows are timed
 FLOAT32 = ('avx512', 'avx2', 'avx512_lut')  # their inputs are float32, so is their first rival
 GGML_BLOCK = 256  # columns that the weights of TQ1_0 and IQ1_S come in
@@ -76,7 +77,7 @@ def main() -> None:
         rival = ggml.Ggml(arguments.ggml)
         ggml.check(rival)
     if not arguments.tables:
-        shapes, rows = (SHAPES, ROWS) if arguments.all else (LLM, (1, 16, 605))
+        shapes, rows = (SHAPES, ROWS) if arguments.all else (LLM, LLM_ROWS)
         for threads, shape, count in product(dict.fromkeys(arguments.threads), shapes, rows):
             if arguments.again or not _known(shape, count, threads):
                 torch.set_num_threads(threads)
@@ -239,12 +240,12 @@ def fill_page() -> None:
 def tables(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
     """Return the tables of ``doc/kernels.md``: one number of threads, the language model."""
     head = (
-        'kernel', 'shape', 'rows', 'ms', 'prologue', 'of torch fp32', 'of torch bf16',
-        'of torch int8', 'of peak',
+        'kernel', 'shape', 'rows', 'ms', 'prologue', 'plain copy', 'of torch fp32',
+        'of torch bf16', 'of torch int8', 'of peak',
     )  # fmt: skip
     lines = []
     for first in rows:
-        if first['rival'] != 'torch bf16' or first['threads'] != 1 or first['shape'] not in LLM:
+        if first['rival'] != 'torch bf16' or not _in_tables(first):
             continue
         same = {
             row['rival']: row
@@ -254,7 +255,7 @@ def tables(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
         share, peak = first['prologue_share'], first['fraction_of_peak']
         lines.append((
             first['kernel'], f'{first["out"]} x {first["in"]}', str(first['m']),
-            f'{first["ms"]:.2f}', f'{share:.0%}',
+            f'{first["ms"]:.2f}', f'{share:.0%}', f'{first["copy_ms"] / first["ms"]:.0%}',
             *(f'{same[r]["ratio_with_prologue"]:.2f}x' if r in same else 'not run'
               for r in ('torch fp32', 'torch bf16', 'torch int8')),
             'not known' if peak is None else f'{peak:.0%}',
@@ -263,12 +264,16 @@ def tables(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
     return made | {'ggml': _against_ggml(rows)}
 
 
+def _in_tables(row: dict[str, Any]) -> bool:
+    return row['threads'] == 1 and row['shape'] in LLM and row['m'] in LLM_ROWS
+
+
 def _against_ggml(rows: Sequence[dict[str, Any]]) -> str:
     """Return the table of our kernels, as each is chosen, against the formats of ggml."""
     names = [f'ggml {kind}' for kind in ggml.TYPES]
     found: dict[tuple[str, str, int], dict[str, float]] = {}
     for row in rows:
-        if row['threads'] == 1 and row['rival'] in names:
+        if row['rival'] in names and _in_tables(row):
             place = (row['kernel'], f'{row["out"]} x {row["in"]}', row['m'])
             found.setdefault(place, {})[row['rival']] = row['ratio_with_prologue']
     lines = [
