@@ -250,6 +250,16 @@ def test_a_norm_on_the_way_in_changes_no_bit(name, out, n, rows, adds, dtype):
 
 
 @every_kernel
+def test_one_row_out_of_a_wider_tensor_is_normalized_like_any(name):
+    x, packed = _random(1, 400)[:, :336], pack(_weight(40, 336, 0))  # contiguous to torch
+    kernel = _native_kernel(name, x, packed)
+    norm = RmsNorm(torch.ones(336), 1e-6)
+    prepared = kernel.prepare(x, packed.layout, norm)
+    wanted = kernel.linear(rms_norm(x, norm), packed)
+    assert torch.equal(kernel.multiply(prepared, packed, x.dtype), wanted)
+
+
+@every_kernel
 @native_type
 @pytest.mark.parametrize('biased', [False, True])
 @pytest.mark.parametrize('salient', [0, 20])

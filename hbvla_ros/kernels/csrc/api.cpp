@@ -48,9 +48,8 @@ int check_columns(const hb_columns& columns) {
   return HB_OK;
 }
 
-int check_norm(const hb_norm& norm, const hb_columns& columns, int64_t stride, int type) {
+int check_norm(const hb_norm& norm, int type) {
   if (!norm.weight) return HB_NULL;
-  if (stride != columns.in_features) return HB_SHAPE;
   const uintptr_t unit = type == HB_FLOAT32 ? 4 : 2;
   return aligned(norm.weight, unit) && aligned(norm.add, unit) ? HB_OK : HB_ALIGNMENT;
 }
@@ -149,8 +148,10 @@ int hb_prepare(int path, const hb_columns* columns, void* rows, int64_t count, i
   if (!hb::fits(count, hb::kLargest) || (count > 1 && stride < columns->in_features)) return HB_SHAPE;
   if (!hb::aligned(prepared, 64) || !hb::aligned(rows, type == HB_FLOAT32 ? 4 : 2))
     return HB_ALIGNMENT;
-  if (norm)
-    if (const int status = hb::check_norm(*norm, *columns, stride, type)) return status;
+  if (norm) {
+    if (const int status = hb::check_norm(*norm, type)) return status;
+    if (count > 1 && stride != columns->in_features) return HB_SHAPE;
+  }
   const hb::Format format = hb::format_of(path);
   hb::Prepare job{columns, {columns->plain_width, columns->salient_width}, format,
                   static_cast<char*>(rows), count, stride, type, norm,

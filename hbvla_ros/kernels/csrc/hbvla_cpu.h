@@ -86,7 +86,7 @@ HB_API int64_t hb_paths(void);
 HB_API int64_t hb_prepared_bytes(int path, int64_t rows, int64_t plain_width,
                                  int64_t salient_width);
 // Rows of activations [rows][stride], type hb_type -> prepared (64-byte aligned). Unless norm is
-// null they are normalized before; stride is then in_features. Rows are only written by its add.
+// null they are normalized before, and stride is in_features. Rows are only written by its add.
 HB_API int hb_prepare(int path, const struct hb_columns* columns, void* rows, int64_t count,
                       int64_t stride, int type, const struct hb_norm* norm, void* prepared,
                       int threads);
