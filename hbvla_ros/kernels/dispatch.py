@@ -17,7 +17,8 @@ Choose the kernel for a product with packed weights.
 
 ``KERNELS`` lists the kernels, fastest first; ``HBVLA_KERNEL`` in the environment forces one by
 name. The first use of each is announced once in the log. An entry is a module, or
-``module:OBJECT``, with ``linear(x, packed)`` and ``supports(packed, x)``. It may have
+``module:OBJECT``, with ``linear(x, packed)`` and ``supports(packed, x)``. It may be a
+:class:`PreparingKernel`, whose preparation linears share that read the same input. It may have
 ``suits(packed, x)``, asked instead of ``supports`` unless it is forced, ``takes_bias``, and
 ``exact``: a kernel that is not is only chosen for weights that allow it, or forced.
 """
@@ -26,8 +27,9 @@ from functools import lru_cache
 from importlib import import_module
 import logging
 import os
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
+from hbvla_ros.binarize.layout import ColumnLayout
 from hbvla_ros.core.errors import ConfigError
 from hbvla_ros.kernels.packing import PackedWeight
 import torch
@@ -58,6 +60,24 @@ class Kernel(Protocol):
 
     def linear(self, x: torch.Tensor, packed: PackedWeight) -> torch.Tensor:
         """Compute ``x W^T``: ``[..., in]`` to ``[..., out]``."""
+
+
+@runtime_checkable
+class PreparingKernel(Kernel, Protocol):
+    """A kernel in two steps; the first suits every weight of the same columns."""
+
+    def prepare(self, x: torch.Tensor, layout: ColumnLayout, norm: Any = None) -> Any:
+        """Bring ``[..., in]`` into the form that ``multiply`` reads, after an ``RmsNorm``."""
+
+    def multiply(
+        self,
+        prepared: Any,
+        packed: PackedWeight,
+        dtype: torch.dtype,
+        bias: torch.Tensor | None = None,
+        add_to: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Return ``[rows, out]`` of a dtype; written onto ``add_to``, in its memory, if given."""
 
 
 @lru_cache

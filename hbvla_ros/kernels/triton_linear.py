@@ -22,9 +22,13 @@ to int8, one scale per token and chunk of 512 columns, and sums in int32.
 
 from dataclasses import dataclass
 
+from hbvla_ros.binarize.layout import ColumnLayout
 from hbvla_ros.kernels.gpu import takes
 from hbvla_ros.kernels.packing import PackedWeight
+from hbvla_ros.kernels.pointwise import RmsNorm
 import torch
+
+Prepared = tuple[torch.Tensor, torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -45,11 +49,47 @@ class TritonKernel:
         :param packed: the weights in the form for GPUs, on the device of ``x``
         :return: ``[..., out_features]`` in the dtype of ``x``
         """
-        from hbvla_ros.kernels.triton_launch import product, prologue  # imports Triton
-
-        z, scales = prologue(x.flatten(0, -2), packed.layout, integer=not self.exact)
-        y: torch.Tensor = product(z, scales, packed, x.dtype).unflatten(0, x.shape[:-1])
+        prepared = self.prepare(x, packed.layout)
+        y: torch.Tensor = self.multiply(prepared, packed, x.dtype).unflatten(0, x.shape[:-1])
         return y
+
+    def prepare(
+        self, x: torch.Tensor, layout: ColumnLayout, norm: RmsNorm | None = None
+    ) -> Prepared:
+        """
+        Bring activations into the coordinates of the weights.
+
+        :param x: float32, bfloat16 or float16 ``[..., in_features]``
+        :param layout: the columns of the weights that will follow
+        :param norm: normalizes the rows on the way, in float32
+        """
+        from hbvla_ros.kernels.triton_launch import prologue  # imports Triton
+
+        rows = x if norm is None or norm.add is None else x.add_(norm.add)
+        before = None if norm is None else (norm.weight, norm.epsilon)
+        return prologue(rows.flatten(0, -2), layout, integer=not self.exact, norm=before)
+
+    def multiply(
+        self,
+        prepared: Prepared,
+        packed: PackedWeight,
+        dtype: torch.dtype,
+        bias: torch.Tensor | None = None,
+        add_to: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """
+        Multiply prepared activations with weights of the same columns.
+
+        :param dtype: of the result
+        :param bias: ``[out_features]`` or None
+        :param add_to: ``[rows, out_features]``; the product is added to it, in its memory
+        :return: ``[rows, out_features]``
+        """
+        from hbvla_ros.kernels.triton_launch import product  # imports Triton
+
+        y = product(*prepared, packed, dtype)
+        y = y if bias is None else y + bias.to(dtype)
+        return y if add_to is None else add_to.add_(y)
 
 
 EXACT = TritonKernel(exact=True)

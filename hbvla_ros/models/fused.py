@@ -13,22 +13,23 @@
 # limitations under the License.
 
 """
-Llama layers whose steps between the products run in the native library.
+Llama layers that read an input once, and whose steps between products run in the native library.
 
 The classes are those of transformers with another ``forward``: parameters, names and hooks stay,
-and what the library does not take (a GPU, a KV cache, no library) runs as before.
+and what the library does not take (a GPU, or there is no library) torch computes.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
 from hbvla_ros.kernels import pointwise
-from hbvla_ros.models.linear import BinaryLinear, together
+from hbvla_ros.models.linear import BinaryLinear, sharing, together
 import torch
 from torch import nn
 from transformers import Cache
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.models.llama.modeling_llama import (
+    apply_rotary_pos_emb,
     eager_attention_forward,
     LlamaAttention,
     LlamaDecoderLayer,
@@ -49,7 +50,7 @@ class FusedNorm(LlamaRMSNorm):
         :param add: added to ``hidden_states``, in its memory, before
         """
         norm = self.described(hidden_states, add)
-        if norm is not None:
+        if norm is not None and pointwise.supports(hidden_states):
             return pointwise.rms_norm(hidden_states, norm)
         summed = hidden_states if add is None else hidden_states.add_(add)
         normed: torch.Tensor = super().forward(summed)
@@ -58,10 +59,9 @@ class FusedNorm(LlamaRMSNorm):
     def described(
         self, hidden_states: torch.Tensor, add: torch.Tensor | None = None
     ) -> pointwise.RmsNorm | None:
-        """Return the norm for the native library, or None if that does not take these tensors."""
+        """Return the norm for a kernel, or None if the tensors are not of one kind and whole."""
         whole = hidden_states.is_contiguous() and (add is None or add.is_contiguous())
-        same = self.weight.dtype == hidden_states.dtype
-        if not (whole and same and pointwise.supports(hidden_states)):
+        if not whole or self.weight.dtype != hidden_states.dtype or _needs_gradient(hidden_states):
             return None
         return pointwise.RmsNorm(self.weight, self.variance_epsilon, add)
 
@@ -73,9 +73,8 @@ class FusedNorm(LlamaRMSNorm):
     ) -> list[torch.Tensor]:
         """Normalize for linears, arguments as in ``forward``; return what each of them gives."""
         norm = self.described(hidden_states, add)
-        if norm is None:
-            return together(layers, self(hidden_states, add))
-        return together(layers, hidden_states, norm)
+        found = None if norm is None else sharing(layers, hidden_states, norm)
+        return together(layers, self(hidden_states, add)) if found is None else found
 
 
 class FusedMlp(LlamaMLP):
@@ -104,7 +103,7 @@ class FusedMlp(LlamaMLP):
 
 
 class FusedAttention(LlamaAttention):
-    """Attention without a cache; queries and keys are rotated in place."""
+    """Attention whose queries and keys are rotated in place where the library can."""
 
     def forward(
         self,
@@ -121,30 +120,23 @@ class FusedAttention(LlamaAttention):
 
         :param norm: to apply to ``hidden_states`` before; none if they are normalized
         """
-        if (
-            past_key_values is not None
-            or position_embeddings is None
-            or not pointwise.supports(hidden_states)
-        ):
-            hidden_states = hidden_states if norm is None else norm(hidden_states)
-            given = (hidden_states, position_embeddings, attention_mask, past_key_values)
-            return super().forward(*given, **kwargs)
+        assert position_embeddings is not None  # optional for transformers' type checker alone
         shape = hidden_states.shape[:-1]
         heads = (*shape, -1, self.head_dim)
         layers = (self.q_proj, self.k_proj, self.v_proj)
         read = together if norm is None else norm.read_by
         query, key, value = (product.view(heads) for product in read(layers, hidden_states))
-        places = tuple(p.expand(*shape, -1).contiguous() for p in position_embeddings)
-        for rotated in (query, key):
-            pointwise.rotate_(rotated, *places)
+        query, key = _rotated(query, key, position_embeddings)
+        query, key, value = (states.transpose(1, 2) for states in (query, key, value))
+        if past_key_values is not None:
+            key, value = past_key_values.update(key, value, self.layer_idx)
         attend = ALL_ATTENTION_FUNCTIONS.get_interface(
             self.config._attn_implementation,  # noqa: SLF001
             eager_attention_forward,
         )
         outputs, weights = attend(
-            self, *(x.transpose(1, 2) for x in (query, key, value)), attention_mask,
-            dropout=0.0, scaling=self.scaling, **kwargs,
-        )  # fmt: skip
+            self, query, key, value, attention_mask, dropout=0.0, scaling=self.scaling, **kwargs
+        )
         return self.o_proj(outputs.reshape(*shape, -1).contiguous()), weights
 
 
@@ -156,7 +148,7 @@ class FusedLayer(LlamaDecoderLayer):
 
     def forward(self, hidden_states: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
         """Map ``[batch, tokens, width]`` to that shape; arguments are those of transformers."""
-        if not pointwise.supports(hidden_states):
+        if _needs_gradient(hidden_states):
             return super().forward(hidden_states, *args, **kwargs)
         middle = self.post_attention_layernorm
         attended, _ = self.self_attn(hidden_states, *args, norm=self.input_layernorm, **kwargs)
@@ -164,6 +156,23 @@ class FusedLayer(LlamaDecoderLayer):
             return self.mlp.add_to_sum(attended, hidden_states, middle)
         result: torch.Tensor = self.mlp(middle(attended, hidden_states))
         return result.add_(attended)
+
+
+def _needs_gradient(x: torch.Tensor) -> bool:
+    return x.requires_grad and torch.is_grad_enabled()
+
+
+def _rotated(
+    query: torch.Tensor, key: torch.Tensor, places: tuple[torch.Tensor, torch.Tensor]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rotate ``[batch, tokens, heads, width]``, in place if the library takes them."""
+    if not (pointwise.supports(query) and query.is_contiguous() and key.is_contiguous()):
+        rotated: tuple[torch.Tensor, torch.Tensor] = apply_rotary_pos_emb(
+            query, key, *places, unsqueeze_dim=2
+        )
+        return rotated
+    whole = tuple(p.expand(*query.shape[:2], -1).contiguous() for p in places)
+    return pointwise.rotate_(query, *whole), pointwise.rotate_(key, *whole)
 
 
 _FUSED: dict[type[nn.Module], type[nn.Module]] = {

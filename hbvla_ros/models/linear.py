@@ -18,11 +18,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hbvla_ros.kernels import pointwise
-from hbvla_ros.kernels.cpu import CpuKernel, Prepared, same_columns
-from hbvla_ros.kernels.dispatch import choose, Kernel, load_kernel, multiply
+from hbvla_ros.kernels.cpu import same_columns
+from hbvla_ros.kernels.dispatch import choose, Kernel, load_kernel, multiply, PreparingKernel
 from hbvla_ros.kernels.gpu import place
 from hbvla_ros.kernels.packing import PackedWeight
+from hbvla_ros.kernels.pointwise import RmsNorm
 import torch
 from torch import nn
 
@@ -31,8 +31,8 @@ from torch import nn
 class Entry:
     """Activations prepared by the kernel that will multiply them."""
 
-    kernel: CpuKernel
-    prepared: Prepared
+    kernel: PreparingKernel
+    prepared: Any
 
 
 class BinaryLinear(nn.Module):
@@ -78,7 +78,7 @@ class BinaryLinear(nn.Module):
             its memory
         """
         kernel = self.kernel(x) if entry is None else entry.kernel
-        if not isinstance(kernel, CpuKernel):
+        if not isinstance(kernel, PreparingKernel):
             product = multiply(kernel, x, self.packed, self.bias)
             return product if add_to is None else add_to.add_(product)
         prepared = kernel.prepare(x, self.packed.layout) if entry is None else entry.prepared
@@ -103,27 +103,37 @@ class BinaryLinear(nn.Module):
         return f'in_features={self.in_features}, out_features={self.out_features}, packed'
 
 
-def together(
-    layers: Sequence[nn.Module], x: torch.Tensor, norm: pointwise.RmsNorm | None = None
-) -> list[torch.Tensor]:
+def together(layers: Sequence[nn.Module], x: torch.Tensor) -> list[torch.Tensor]:
     """
-    Apply linears that read the same input, such as q, k and v.
+    Apply linears that read the same input, such as q, k and v; it is prepared once if it can be.
 
-    The input is normalized and prepared once, if all of them are packed with the same columns and
-    run on the same kernel.
+    :param layers: dense or packed
+    :param x: ``[..., in_features]``
+    :return: what each gives, in order
+    """
+    found = sharing(layers, x)
+    return [layer(x) for layer in layers] if found is None else found
+
+
+def sharing(
+    layers: Sequence[nn.Module], x: torch.Tensor, norm: RmsNorm | None = None
+) -> list[torch.Tensor] | None:
+    """
+    Apply linears that can share the preparation of their input, its norm included.
 
     :param layers: dense or packed
     :param x: ``[..., in_features]``, contiguous if there is a norm
-    :param norm: of ``x``, for the native library; its ``add`` is added to ``x`` in place
-    :return: what each gives, in order
+    :param norm: of ``x``; its ``add`` is added to ``x`` in place
+    :return: what each gives, in order; None, and nothing was done, unless all are packed with the
+        same columns and run on the same kernel
     """
     packed = [layer for layer in layers if isinstance(layer, BinaryLinear)]
-    if len(packed) == len(layers):
-        columns = packed[0].packed.layout
-        kernel, *others = {layer.kernel(x) for layer in packed}
-        alike = all(same_columns(columns, layer.packed.layout) for layer in packed)
-        if isinstance(kernel, CpuKernel) and alike and not others:
-            entry = Entry(kernel, kernel.prepare(x, columns, norm))
-            return [layer(x, entry) for layer in packed]
-    read = x if norm is None else pointwise.rms_norm(x, norm)
-    return [layer(read) for layer in layers]
+    if len(packed) != len(layers):
+        return None
+    columns = packed[0].packed.layout
+    kernel, *others = {layer.kernel(x) for layer in packed}
+    alike = all(same_columns(columns, layer.packed.layout) for layer in packed)
+    if others or not alike or not isinstance(kernel, PreparingKernel):
+        return None
+    entry = Entry(kernel, kernel.prepare(x, columns, norm))
+    return [layer(x, entry) for layer in packed]

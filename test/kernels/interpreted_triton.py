@@ -19,10 +19,14 @@ The interpreter must be asked for before the kernels are imported, hence a proce
 bfloat16 is not usable, so float16 stands for both.
 """
 
+from dataclasses import replace
+
 from hbvla_ros.binarize.layout import ColumnLayout
 from hbvla_ros.binarize.weight import BinaryWeight
 from hbvla_ros.kernels import gpu_tiles, int8_reference, triton_launch, triton_linear
 from hbvla_ros.kernels.packing import pack, striped
+from hbvla_ros.kernels.pointwise import RmsNorm
+from hbvla_ros.models.linear import BinaryLinear, sharing
 import pytest
 import torch
 
@@ -146,6 +150,27 @@ def test_the_norm_before_the_prologue_is_that_of_torch(transform):
     normed = torch.nn.functional.rms_norm(x, (1300,), weight, 1e-6)
     expected = packed.layout.to_virtual(packed.layout.forward(normed))
     torch.testing.assert_close(z, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize('allows_int8', [False, True])
+def test_a_family_shares_a_prologue_with_its_norm_and_a_sum_takes_the_product(allows_int8):
+    weights = [made(24, 384, 0, 'hadamard', 'none') for _ in range(3)]
+    layout = weights[0].layout
+    layers = [
+        BinaryLinear(replace(striped(pack(one)), layout=layout, allows_int8=allows_int8), bias)
+        for one, bias in zip(weights, (None, torch.ones(24), None), strict=True)
+    ]
+    x, add, weight = inputs(5, 384), inputs(5, 384).flip(0), inputs(1, 384)[0]
+    whole = x + add
+    read = torch.nn.functional.rms_norm(whole, (384,), weight, 1e-6)
+    found = sharing(layers, x, RmsNorm(weight, 1e-6, add))
+    assert torch.equal(x, whole)
+    for layer, one in zip(layers, found, strict=True):
+        # a rounding of the norm may tip an int8 activation over
+        torch.testing.assert_close(one, layer(read), rtol=1e-4, atol=2e-2 if allows_int8 else 1e-4)
+    there = torch.ones(5, 24)
+    assert layers[1](read, add_to=there).data_ptr() == there.data_ptr()
+    torch.testing.assert_close(there, layers[1](read) + 1)
 
 
 @pytest.mark.parametrize('linear', [triton_linear.EXACT.linear, triton_linear.INT8.linear])

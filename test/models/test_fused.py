@@ -54,6 +54,16 @@ def test_a_fused_model_answers_like_transformers(dtype, atol, causal, batch, kv_
     assert torch.equal(x, before)  # the caller's input is not overwritten
 
 
+@pytest.mark.parametrize('causal', [False, True])
+@torch.inference_mode()
+def test_without_the_library_torch_computes_what_it_computed_before(causal, monkeypatch):
+    monkeypatch.setenv('HBVLA_KERNEL', 'reference')
+    model, x = _llama(causal=causal, kv_heads=2), _tokens(batch=2)
+    wanted = _run(model, x, causal=causal)
+    fuse(model)
+    assert torch.equal(_run(model, x, causal=causal), wanted)
+
+
 @torch.inference_mode()
 def test_the_library_is_used_and_gives_the_same_bits_each_time(monkeypatch):
     from hbvla_ros.kernels import native, pointwise

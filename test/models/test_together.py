@@ -23,7 +23,7 @@ from hbvla_ros.kernels.cpu import CpuKernel
 from hbvla_ros.kernels.dispatch import binary_linear
 from hbvla_ros.kernels.packing import pack
 from hbvla_ros.kernels.pointwise import rms_norm, RmsNorm, supports
-from hbvla_ros.models.linear import BinaryLinear, together
+from hbvla_ros.models.linear import BinaryLinear, sharing, together
 import pytest
 import torch
 from torch import nn
@@ -106,7 +106,7 @@ def test_a_norm_goes_before_and_its_sum_is_made_once(permutation, dtype, adds, p
     norm = RmsNorm(_inputs(dtype, seed=2)[0, 0].contiguous(), 1e-6, add)
     wanted = _alone(layers, rms_norm(x.clone(), norm))
     prepared.clear()
-    assert _equal(together(layers, x, norm), wanted)
+    assert _equal(sharing(layers, x, norm), wanted)
     assert torch.equal(x, whole)
     assert len(prepared) == 1
 
@@ -119,12 +119,11 @@ def test_those_that_can_not_share_answer_all_the_same(odd):
         layers[2] = BinaryLinear(_packed(24, 5, ORDER.flip(0)), None)
     if odd == 'dense':
         layers[2] = nn.Linear(200, 24, bias=False, dtype=torch.bfloat16)
-    add = _inputs(torch.bfloat16, seed=1)
-    norm = RmsNorm(torch.ones(200, dtype=torch.bfloat16), 1e-6, add)
-    whole = x + add
-    read = rms_norm(x.clone(), norm)
-    assert _equal(together(layers, x, norm), [layer(read) for layer in layers])
-    assert torch.equal(x, whole)  # added once, however many kernels there are
+    before = x.clone()
+    norm = RmsNorm(torch.ones(200, dtype=torch.bfloat16), 1e-6, _inputs(torch.bfloat16, seed=1))
+    assert sharing(layers, x, norm) is None
+    assert torch.equal(x, before)  # nothing was added yet
+    assert _equal(together(layers, x), [layer(x) for layer in layers])
 
 
 @both_types
