@@ -78,7 +78,6 @@ class CpuKernel:
     least: int = 1
     most: int = _FOREVER
     exact: bool = True
-    takes_bias: bool = True
 
     def supports(self, packed: PackedWeight, x: torch.Tensor) -> bool:
         """Tell whether the library, the processor and this input allow it."""

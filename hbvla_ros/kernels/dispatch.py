@@ -19,10 +19,11 @@ Choose the kernel for a product with packed weights.
 name. The first use of each is announced once in the log. An entry is a module, or
 ``module:OBJECT``, with ``linear(x, packed)`` and ``supports(packed, x)``. It may be a
 :class:`PreparingKernel`, whose preparation linears share that read the same input. It may have
-``suits(packed, x)``, asked instead of ``supports`` unless it is forced, ``takes_bias``, and
-``exact``: a kernel that is not is only chosen for weights that allow it, or forced.
+``suits(packed, x)``, asked instead of ``supports`` unless it is forced, and ``exact``: a kernel
+that is not is only chosen for weights that allow it, or forced.
 """
 
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
 import logging
@@ -77,7 +78,15 @@ class PreparingKernel(Kernel, Protocol):
         bias: torch.Tensor | None = None,
         add_to: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Return ``[rows, out]`` of a dtype; written onto ``add_to``, in its memory, if given."""
+        """Return ``[rows, out]`` of a dtype; added to ``add_to``, in its memory, if given."""
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """Activations prepared by the kernel that will multiply them."""
+
+    kernel: PreparingKernel
+    prepared: Any
 
 
 @lru_cache
@@ -131,7 +140,12 @@ def choose(packed: PackedWeight, x: torch.Tensor) -> str:
 
 
 def binary_linear(
-    x: torch.Tensor, packed: PackedWeight, bias: torch.Tensor | None = None
+    x: torch.Tensor,
+    packed: PackedWeight,
+    bias: torch.Tensor | None = None,
+    *,
+    entry: Entry | None = None,
+    add_to: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """
     Compute ``x W^T + b`` with the first kernel that supports it.
@@ -139,20 +153,21 @@ def binary_linear(
     :param x: ``[..., in_features]``, float32 or bfloat16
     :param packed: weights on the same device
     :param bias: ``[out_features]`` or None
+    :param entry: ``x`` prepared for these weights, if it was already; its kernel multiplies
+    :param add_to: contiguous, of the shape and dtype of the result, which is added to it in its
+        memory
     :return: ``[..., out_features]``
     :raises ConfigError: if the widths differ, or a forced kernel refuses
     """
-    return multiply(load_kernel(choose(packed, x)), x, packed, bias)
-
-
-def multiply(
-    kernel: Kernel, x: torch.Tensor, packed: PackedWeight, bias: torch.Tensor | None
-) -> torch.Tensor:
-    """Compute like :func:`binary_linear` with a kernel that was chosen before."""
-    if bias is not None and getattr(kernel, 'takes_bias', False):
-        return kernel.linear(x, packed, bias)  # type: ignore[call-arg]
-    y = kernel.linear(x, packed)
-    return y if bias is None else y + bias.to(y.dtype)
+    kernel = load_kernel(choose(packed, x)) if entry is None else entry.kernel
+    if not isinstance(kernel, PreparingKernel):
+        y = kernel.linear(x, packed)
+        y = y if bias is None else y + bias.to(y.dtype)
+        return y if add_to is None else add_to.add_(y)
+    prepared = kernel.prepare(x, packed.layout) if entry is None else entry.prepared
+    flat = None if add_to is None else add_to.view(-1, packed.out_features)
+    y = kernel.multiply(prepared, packed, x.dtype, bias, flat)
+    return y.view(*x.shape[:-1], packed.out_features)
 
 
 @lru_cache

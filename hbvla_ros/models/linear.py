@@ -15,24 +15,21 @@
 """A linear layer whose weights stay packed."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from hbvla_ros.kernels.cpu import same_columns
-from hbvla_ros.kernels.dispatch import choose, Kernel, load_kernel, multiply, PreparingKernel
+from hbvla_ros.kernels.dispatch import (
+    binary_linear,
+    choose,
+    Entry,
+    load_kernel,
+    PreparingKernel,
+)
 from hbvla_ros.kernels.gpu import place
 from hbvla_ros.kernels.packing import PackedWeight
 from hbvla_ros.kernels.pointwise import RmsNorm
 import torch
 from torch import nn
-
-
-@dataclass(frozen=True, eq=False)
-class Entry:
-    """Activations prepared by the kernel that will multiply them."""
-
-    kernel: PreparingKernel
-    prepared: Any
 
 
 class BinaryLinear(nn.Module):
@@ -77,18 +74,7 @@ class BinaryLinear(nn.Module):
         :param add_to: contiguous, of the shape and dtype of the result, which is added to it in
             its memory
         """
-        kernel = self.kernel(x) if entry is None else entry.kernel
-        if not isinstance(kernel, PreparingKernel):
-            product = multiply(kernel, x, self.packed, self.bias)
-            return product if add_to is None else add_to.add_(product)
-        prepared = kernel.prepare(x, self.packed.layout) if entry is None else entry.prepared
-        flat = None if add_to is None else add_to.view(-1, self.out_features)
-        product = kernel.multiply(prepared, self.packed, x.dtype, self.bias, flat)
-        return product.view(*x.shape[:-1], self.out_features)
-
-    def kernel(self, x: torch.Tensor) -> Kernel:
-        """Return the kernel that multiplies these activations."""
-        return load_kernel(choose(self.packed, x))
+        return binary_linear(x, self.packed, self.bias, entry=entry, add_to=add_to)
 
     def _apply(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> 'BinaryLinear':
         """Move like any module, in the form that is computed on there; never cast."""
@@ -131,7 +117,7 @@ def sharing(
     if len(packed) != len(layers):
         return None
     columns = packed[0].packed.layout
-    kernel, *others = {layer.kernel(x) for layer in packed}
+    kernel, *others = {load_kernel(choose(layer.packed, x)) for layer in packed}
     alike = all(same_columns(columns, layer.packed.layout) for layer in packed)
     if others or not alike or not isinstance(kernel, PreparingKernel):
         return None

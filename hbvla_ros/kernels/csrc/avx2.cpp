@@ -20,8 +20,8 @@
 
 #include <immintrin.h>
 
-#include "rows.inl"
 #include "store.inl"
+#include "rows.inl"
 #include "pointwise.inl"
 #include "int8.inl"
 

@@ -18,8 +18,8 @@
 
 #include <immintrin.h>
 
-#include "rows.inl"
 #include "store.inl"
+#include "rows.inl"
 #include "pointwise.inl"
 
 namespace hb {

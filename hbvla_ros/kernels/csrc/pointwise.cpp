@@ -51,8 +51,9 @@ Rows entering(const Prepare& job, int64_t first, int64_t count) {
   if (!job.norm) return {job.rows + first * job.stride * bytes, job.stride, count};
   char* normed = static_cast<char*>(scratch(NORMED, count * width * bytes));
   const Normalize norm{job.rows, job.norm, nullptr, job.count, width, job.type};
+  const auto normalize = pointwise().normalize_row;
   for (int64_t i = 0; normed && i < count; ++i)
-    pointwise().normalize_row(norm, first + i, normed + i * width * bytes);
+    normalize(norm, first + i, normed + i * width * bytes);
   return {normed, width, count};
 }
 

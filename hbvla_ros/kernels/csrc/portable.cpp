@@ -16,8 +16,8 @@
 
 #include "internal.h"
 
-#include "rows.inl"
 #include "store.inl"
+#include "rows.inl"
 #include "pointwise.inl"
 #include "int8.inl"
 

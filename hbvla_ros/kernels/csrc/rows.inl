@@ -27,13 +27,6 @@ namespace {
 
 const float kHalfRoot = 0.70710678118654752440f;
 
-inline float widen(uint16_t half) {
-  const uint32_t bits = static_cast<uint32_t>(half) << 16;
-  float value;
-  memcpy(&value, &bits, 4);
-  return value;
-}
-
 void haar(float* x, int64_t length, int levels) {
   float sums[kBlock / 2], differences[kBlock / 2];
   for (int level = 0; level < levels; ++level, length /= 2) {

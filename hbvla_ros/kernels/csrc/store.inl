@@ -34,7 +34,7 @@ inline uint16_t narrow(float value) {
   return static_cast<uint16_t>((number ? bits + 0x7fff + (bits >> 16 & 1) : bits | 0x400000) >> 16);
 }
 
-inline float widened(uint16_t half) {
+inline float widen(uint16_t half) {
   const uint32_t bits = static_cast<uint32_t>(half) << 16;
   float value;
   memcpy(&value, &bits, 4);
@@ -60,7 +60,7 @@ inline void store_block(const Multiply& job, int64_t block, const float* sums) {
       uint16_t* to = static_cast<uint16_t*>(job.output.data) + at;
       if (add)
         for (int64_t j = 0; j < rows; ++j)
-          to[j] = narrow(widened(to[j]) + widened(narrow(from[j] + bias[j])));
+          to[j] = narrow(widen(to[j]) + widen(narrow(from[j] + bias[j])));
       else
         for (int64_t j = 0; j < rows; ++j) to[j] = narrow(from[j] + bias[j]);
     }
